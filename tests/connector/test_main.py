@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: ISC
+"""The connector by hand: main.py as a child process."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .client import Client, Closed
+
+SECRET = "s3cret"
+MAIN = Path(__file__).with_name("main.py")
+
+
+class Program:
+    """main.py as a child process; reads its lines as they come."""
+
+    def __init__(self, tmp_path, *args):
+        (tmp_path / "secret").write_text(SECRET + "\n")
+        self.child = subprocess.Popen(
+            [sys.executable, str(MAIN), "--port", "0", "--dir", str(tmp_path),
+             "--gateway", "gw-1", "--secret-file", str(tmp_path / "secret"),
+             "--platform", "discord:1234", *args], text=True, cwd="/",
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.first = self.until("listening").split()
+        self.url, self.ca_file = self.first[1], self.first[3]
+
+    def until(self, text):
+        for line in self.child.stdout:
+            if text in line:
+                return line.rstrip("\n")
+        raise AssertionError(f"no {text!r} in the output")
+
+    def type(self, line):
+        self.child.stdin.write(line + "\n")
+        self.child.stdin.flush()
+
+    def end(self):
+        if self.child.stdin:
+            self.child.stdin.close()
+        self.child.stdout.read()
+        self.child.stdout.close()
+        return self.child.wait(20)
+
+
+def test_line_protocol(tmp_path):
+    program = Program(tmp_path, "--tls")
+    with Client(program.url, ca_file=program.ca_file) as client:
+        client.dial().hello()
+        program.until("handshaken")
+        program.type("say discord c1 hello there")
+        assert client.expect("inbound")["event"]["text"] == "hello there"
+        client.ack("b1")
+        program.until("ack")
+        program.type("nonsense")
+        assert "unknown" in program.until("error")
+        program.type("close 1012 back soon")
+        with pytest.raises(Closed) as caught:
+            client.receive()
+        assert caught.value.args == (1012, "back soon")
+        program.type("status")
+        program.until("counters")
+        program.type("quit")
+    assert program.end() == 0
+
+
+def test_a_breach_shows_in_the_exit_status(tmp_path):
+    program = Program(tmp_path)
+    with Client(program.url) as client:
+        client.dial().send_text("rubbish\n")
+        program.until("violation")
+    assert program.end() == 1
+
+
+def test_chat(tmp_path):
+    program = Program(tmp_path, "--chat")
+    with Client(program.url) as client:
+        client.dial().hello()
+        program.type("hello agent")
+        event = client.expect("inbound")["event"]
+        assert event["text"] == "hello agent"
+        assert event["source"]["user_name"] == "you"
+        client.ack("b1")
+        act = {"op": "send", "chat_id": event["source"]["chat_id"],
+               "content": "hello \x1b[31myou",
+               "metadata": {"user_id": event["source"]["user_id"]}}
+        client.send({"type": "outbound", "requestId": "r", "action": act,
+                     "platform": "discord", "botId": "1234"})
+        assert program.until("agent>") == "agent> hello \\x1b[31myou"
+    assert program.end() == 0
+
+
+def test_sigterm_ends_it(tmp_path):
+    program = Program(tmp_path)
+    os.kill(program.child.pid, signal.SIGTERM)
+    assert program.child.wait(20) == 0
+    program.end()
