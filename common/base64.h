@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: ISC */
+/* Base64 (RFC 4648): the URL alphabet without padding for tokens, the plain
+ * one for the WebSocket handshake and proxies. */
+#ifndef BASE64_H
+#define BASE64_H
+
+#include <stddef.h>
+
+/* Characters that n bytes become, padding included, NUL not. */
+#define BASE64_LEN(n) (((n) + 2) / 3 * 4)
+
+/* Encode; out has room for BASE64_LEN(len) + 1 and is NUL-terminated.
+ * Returns the characters written.  No table look-ups by secret bytes. */
+size_t base64_encode(char *out, const void *in, size_t len);
+size_t base64url_encode(char *out, const void *in, size_t len);
+
+#endif

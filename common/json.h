@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * JSON (RFC 8259): a scanner that validates all of a text, allocates nothing
+ * and keeps the places of the members of its upper levels; and what is needed
+ * to write JSON.
+ */
+#ifndef JSON_H
+#define JSON_H
+
+#include <stdint.h>
+
+#include "buf.h"
+#include "span.h"
+
+enum json_type {
+	JSON_NONE, /* absent */
+	JSON_NULL,
+	JSON_FALSE,
+	JSON_TRUE,
+	JSON_NUMBER,
+	JSON_STRING,
+	JSON_ARRAY,
+	JSON_OBJECT
+};
+
+/* Deeper is refused: bounds any reader's recursion. */
+#define JSON_MAX_DEPTH 64
+/* Kept places; an event with its source needs about 40. */
+#define JSON_MAX_NODES 256
+/* The node of the text's outermost value. */
+#define JSON_ROOT 0
+
+/* One kept place: the root, a member of a kept object, an element of a kept
+ * array.  Offsets are from the beginning of the text. */
+struct json_node {
+	uint32_t key; /* first byte inside the key's quotes */
+	uint32_t keylen;
+	uint32_t val; /* first byte of the value, quotes or brackets included */
+	uint32_t vallen;
+	uint16_t parent; /* node of the container; JSON_ROOT for the root */
+	uint8_t type;	 /* enum json_type */
+	uint8_t esc;	 /* JSON_ESC_* */
+};
+
+#define JSON_ESC_KEY 0x01 /* the key holds a backslash */
+#define JSON_ESC_VAL 0x02 /* the string value holds a backslash */
+
+struct json_doc {
+	const char *text; /* the caller's, must outlive the doc */
+	uint32_t nnodes;
+	uint8_t full;	  /* the node table ran out: lookups may miss members */
+	uint32_t fulloff; /* when full: the first value that has no node */
+	const char *err;  /* why json_parse failed, a static English phrase */
+	size_t erroff;	  /* at which byte */
+	struct json_node node[JSON_MAX_NODES];
+};
+
+/*
+ * Validate text[0..len) as exactly one JSON value (white space around it
+ * allowed) and keep the places of everything down to keep_depth: 0 keeps the
+ * root alone, 1 its members, 2 theirs.  Deeper parts are validated all the
+ * same.  Returns 0, or -1 with doc->err and doc->erroff set and no node.  len
+ * is at most UINT32_MAX.  Nothing is allocated; the text is not changed.
+ */
+int json_parse(
+    struct json_doc *doc, const char *text, size_t len, unsigned keep_depth);
+
+/* A wanted member for json_members. */
+struct json_want {
+	const char *name; /* decoded key */
+	uint32_t types;	  /* accepted types, bits 1 << enum json_type */
+	uint8_t required;
+};
+
+#define JSON_T(t) (1U << (t))
+#define JSON_ANY  0xffffffffU
+
+/*
+ * Find the wanted members of the object at node `parent` in one pass.  at[i]
+ * becomes the node of want[i], or -1 when absent.  Keys are compared after
+ * unescaping.  Returns NULL, or a static phrase that says what is wrong: not
+ * an object, a wanted key twice, a type that is not accepted, a required
+ * member missing, too many members to be sure.  *which (may be NULL) gets the
+ * index of the want that was at fault, or -1.  An object whose members were not
+ * all kept (doc->full, or below keep_depth) is always refused, even when what
+ * is wanted was found: a second member of that name may follow.
+ */
+const char *json_members(const struct json_doc *doc, int parent,
+    const struct json_want *want, size_t nwant, int *at, int *which);
+
+/* One member by its decoded key, or -1: absent, there twice, or not to be
+ * told because the node table ran out within the object. */
+int json_get(const struct json_doc *doc, int parent, const char *name);
+
+/* First child of a kept container, and the next sibling; -1 at the end. */
+int json_first(const struct json_doc *doc, int parent);
+int json_next(const struct json_doc *doc, int node);
+
+/*
+ * Step through the elements of an array that json_parse has accepted, without
+ * a limit on their number.  *pos is 0 before the first step.  Returns 1 with
+ * *elem set, 0 at the end, -1 when `array` is no array or is damaged.
+ */
+int json_each(struct span array, size_t *pos, struct span *elem);
+
+/* The raw bytes of a node's value; absent span for node -1. */
+struct span json_raw(const struct json_doc *doc, int node);
+
+/* The bytes between the quotes of a string value, still escaped; absent span
+ * when node is -1 or no string. */
+struct span json_str_raw(const struct json_doc *doc, int node);
+
+/*
+ * The decoded text of a string value, as a span: into the text itself when it
+ * holds no escape, else into scratch (cap bytes).  A lone surrogate escape
+ * becomes U+FFFD.  Absent span when node is -1, no string, or scratch is too
+ * small.
+ */
+struct span
+json_str(const struct json_doc *doc, int node, char *scratch, size_t cap);
+
+/* Decode an escaped string body.  Returns bytes written (at most raw.len), or
+ * -1 when cap is too small or an escape is bad. */
+ptrdiff_t json_unescape(struct span raw, char *out, size_t cap);
+
+/* An integer value.  Returns 0 and sets *out, or -1: not a number, a fraction
+ * or exponent, out of range. */
+int json_int(const struct json_doc *doc, int node, int64_t min, int64_t max,
+    int64_t *out);
+
+/* Append a string with quotes and escapes; bytes that are not valid UTF-8
+ * become U+FFFD.  Control characters, DEL and C1 controls are escaped, so that
+ * the output can stand in a terminal. */
+void json_put_str(struct buf *b, struct span text);
+/* Append "key": — with a comma first unless the last byte is { or [. */
+void json_put_key(struct buf *b, const char *key);
+/* Append a member.  An absent span is written as null. */
+void json_put_member_str(struct buf *b, const char *key, struct span text);
+void json_put_member_int(struct buf *b, const char *key, int64_t v);
+void json_put_member_bool(struct buf *b, const char *key, int v);
+/* Append a member whose value is JSON already; an absent span gives null. */
+void json_put_member_raw(struct buf *b, const char *key, struct span json);
+
+#endif

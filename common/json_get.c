@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: ISC */
+/* Looking things up in a scanned JSON text, and decoding its values. */
+#include <stdint.h>
+#include <string.h>
+
+#include "json.h"
+#include "utf8.h"
+
+static const struct span absent = {NULL, 0};
+
+static const struct json_node *
+node_at(const struct json_doc *doc, int node)
+{
+	if (node < 0 || (uint32_t)node >= doc->nnodes)
+		return NULL;
+	return &doc->node[node];
+}
+
+static int
+hex4(const char *p, unsigned *out)
+{
+	unsigned i, c, v = 0;
+
+	for (i = 0; i < 4; i++) {
+		c = (unsigned char)p[i];
+		if (c >= '0' && c <= '9')
+			c -= '0';
+		else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
+			c = (c | 0x20) - 'a' + 10;
+		else
+			return -1;
+		v = v << 4 | c;
+	}
+	*out = v;
+	return 0;
+}
+
+/* Write a code point; returns its length. */
+static unsigned
+put_utf8(unsigned c, char out[4])
+{
+	unsigned i, n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+	static const uint8_t lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
+
+	for (i = n - 1; i > 0; i--) {
+		out[i] = (char)(0x80 | (c & 0x3f));
+		c >>= 6;
+	}
+	out[0] = (char)(lead[n] | c);
+	return n;
+}
+
+/*
+ * Decode the \u escape at p, with the low surrogate after it when it is a high
+ * one.  Returns the bytes taken, or 0 when it is bad.
+ */
+static size_t
+decode_unicode(const char *p, size_t left, unsigned *c)
+{
+	unsigned low;
+
+	if (left < 6 || hex4(p + 2, c) == -1)
+		return 0;
+	if (*c < 0xd800 || *c > 0xdfff)
+		return 6;
+	if (*c < 0xdc00 && left >= 12 && p[6] == '\\' && p[7] == 'u' &&
+	    hex4(p + 8, &low) == 0 && low >= 0xdc00 && low <= 0xdfff) {
+		*c = 0x10000 + ((*c - 0xd800) << 10) + (low - 0xdc00);
+		return 12;
+	}
+	*c = 0xfffd;
+	return 6;
+}
+
+/*
+ * Decode the escape at p[0..left), left at least 1, to out.  Returns the bytes
+ * taken, or 0 when it is bad.
+ */
+static size_t
+decode_escape(const char *p, size_t left, char out[4], unsigned *outlen)
+{
+	static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+	const char *at;
+	unsigned c = 0;
+	size_t n;
+
+	if (left < 2)
+		return 0;
+	if (p[1] == 'u') {
+		n = decode_unicode(p, left, &c);
+		*outlen = n == 0 ? 0 : put_utf8(c, out);
+		return n;
+	}
+	if ((at = memchr(from, p[1], sizeof(from) - 1)) == NULL)
+		return 0;
+	out[0] = to[at - from];
+	*outlen = 1;
+	return 2;
+}
+
+ptrdiff_t
+json_unescape(struct span raw, char *out, size_t cap)
+{
+	const char *slash;
+	char piece[4];
+	size_t i = 0, n = 0, run, taken;
+	unsigned len;
+
+	while (i < raw.len) {
+		slash = memchr(raw.p + i, '\\', raw.len - i);
+		run = slash == NULL ? raw.len - i : (size_t)(slash - raw.p) - i;
+		if (run > cap - n)
+			return -1;
+		if (run > 0)
+			memcpy(out + n, raw.p + i, run);
+		n += run;
+		if ((i += run) == raw.len)
+			break;
+		taken = decode_escape(raw.p + i, raw.len - i, piece, &len);
+		if (taken == 0 || len > cap - n)
+			return -1;
+		memcpy(out + n, piece, len);
+		n += len;
+		i += taken;
+	}
+	return (ptrdiff_t)n;
+}
+
+/* Whether an escaped key spells the name. */
+static int
+escaped_key_is(const char *p, size_t len, const char *name)
+{
+	size_t i = 0, taken, left = strlen(name);
+	char piece[4];
+	unsigned n;
+
+	while (i < len) {
+		if (p[i] == '\\') {
+			taken = decode_escape(p + i, len - i, piece, &n);
+			if (taken == 0)
+				return 0;
+		} else {
+			piece[0] = p[i];
+			taken = n = 1;
+		}
+		if (n > left || memcmp(name, piece, n) != 0)
+			return 0;
+		name += n;
+		left -= n;
+		i += taken;
+	}
+	return left == 0;
+}
+
+static inline int
+key_is(const struct json_doc *doc, const struct json_node *n, const char *name)
+{
+	const char *key = doc->text + n->key;
+
+	if ((n->esc & JSON_ESC_KEY) != 0)
+		return escaped_key_is(key, n->keylen, name);
+	/* A raw key holds no NUL: strncmp ends within the name. */
+	return (n->keylen == 0 ||
+		   (key[0] == name[0] && strncmp(key, name, n->keylen) == 0)) &&
+	    name[n->keylen] == '\0';
+}
+
+int
+json_first(const struct json_doc *doc, int parent)
+{
+	const struct json_node *n = node_at(doc, parent + 1);
+
+	if (n == NULL || parent < 0 || n->parent != parent)
+		return -1;
+	return parent + 1;
+}
+
+/* Nodes stand in the order of the text, so a container's descendants follow
+ * it, and a node with a parent before ours ends the container. */
+int
+json_next(const struct json_doc *doc, int node)
+{
+	const struct json_node *n = node_at(doc, node);
+	uint32_t i;
+
+	if (n == NULL || node == JSON_ROOT)
+		return -1;
+	for (i = (uint32_t)node + 1; i < doc->nnodes; i++) {
+		if (doc->node[i].parent == n->parent)
+			return (int)i;
+		if (doc->node[i].parent < n->parent)
+			break;
+	}
+	return -1;
+}
+
+static int
+is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* Whether every member of the object has its node. */
+static int
+is_complete(const struct json_doc *doc, int parent)
+{
+	const struct json_node *n = &doc->node[parent];
+	const char *p;
+
+	if (doc->full && n->val + n->vallen > doc->fulloff)
+		return 0;
+	if (json_first(doc, parent) != -1)
+		return 1;
+	/* No member: because there is none, or below keep_depth. */
+	for (p = doc->text + n->val + 1; is_space(*p); p++)
+		continue;
+	return *p == '}';
+}
+
+static const char *
+blame(int *which, size_t i, const char *why)
+{
+	if (which != NULL)
+		*which = (int)i;
+	return why;
+}
+
+/* Note the member at node i in at[], if it is wanted. */
+static const char *
+match_member(const struct json_doc *doc, int i, const struct json_want *want,
+    size_t nwant, int *at, int *which)
+{
+	const struct json_node *n = &doc->node[i];
+	size_t w;
+
+	for (w = 0; w < nwant; w++) {
+		if (!key_is(doc, n, want[w].name))
+			continue;
+		if (at[w] != -1)
+			return blame(which, w, "a member is there twice");
+		if ((want[w].types & JSON_T(n->type)) == 0)
+			return blame(which, w, "a member has the wrong type");
+		at[w] = i;
+		break;
+	}
+	return NULL;
+}
+
+const char *
+json_members(const struct json_doc *doc, int parent,
+    const struct json_want *want, size_t nwant, int *at, int *which)
+{
+	const struct json_node *n = node_at(doc, parent);
+	const char *why;
+	size_t w;
+	int i;
+
+	for (w = 0; w < nwant; w++)
+		at[w] = -1;
+	if (which != NULL)
+		*which = -1;
+	if (n == NULL || n->type != JSON_OBJECT)
+		return "not an object";
+	if (!is_complete(doc, parent))
+		return "too many members to be sure";
+	for (i = json_first(doc, parent); i != -1; i = json_next(doc, i)) {
+		why = match_member(doc, i, want, nwant, at, which);
+		if (why != NULL)
+			return why;
+	}
+	for (w = 0; w < nwant; w++)
+		if (want[w].required && at[w] == -1)
+			return blame(which, w, "a required member is missing");
+	return NULL;
+}
+
+int
+json_get(const struct json_doc *doc, int parent, const char *name)
+{
+	const struct json_node *n = node_at(doc, parent);
+	int i, found = -1;
+
+	if (n == NULL || n->type != JSON_OBJECT || !is_complete(doc, parent))
+		return -1;
+	for (i = json_first(doc, parent); i != -1; i = json_next(doc, i))
+		if (key_is(doc, &doc->node[i], name)) {
+			if (found != -1)
+				return -1;
+			found = i;
+		}
+	return found;
+}
+
+struct span
+json_raw(const struct json_doc *doc, int node)
+{
+	const struct json_node *n = node_at(doc, node);
+
+	if (n == NULL)
+		return absent;
+	return (struct span){doc->text + n->val, n->vallen};
+}
+
+struct span
+json_str_raw(const struct json_doc *doc, int node)
+{
+	const struct json_node *n = node_at(doc, node);
+
+	if (n == NULL || n->type != JSON_STRING)
+		return absent;
+	return (struct span){doc->text + n->val + 1, n->vallen - 2};
+}
+
+struct span
+json_str(const struct json_doc *doc, int node, char *scratch, size_t cap)
+{
+	struct span raw = json_str_raw(doc, node);
+	ptrdiff_t n;
+
+	if (raw.p == NULL || (doc->node[node].esc & JSON_ESC_VAL) == 0)
+		return raw;
+	if ((n = json_unescape(raw, scratch, cap)) < 0)
+		return absent;
+	return (struct span){scratch, (size_t)n};
+}
+
+int
+json_int(const struct json_doc *doc, int node, int64_t min, int64_t max,
+    int64_t *out)
+{
+	const struct json_node *n = node_at(doc, node);
+	int64_t v = 0;
+	const char *p, *end;
+	int neg, d;
+
+	if (n == NULL || n->type != JSON_NUMBER)
+		return -1;
+	p = doc->text + n->val;
+	end = p + n->vallen;
+	if ((neg = *p == '-'))
+		p++;
+	for (; p < end; p++) {
+		if (*p < '0' || *p > '9')
+			return -1;
+		/* Towards the sign's side, so that INT64_MIN fits. */
+		d = neg ? '0' - *p : *p - '0';
+		if (__builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, d, &v))
+			return -1;
+	}
+	if (v < min || v > max)
+		return -1;
+	*out = v;
+	return 0;
+}
+
+/* After the string, container or scalar at p of a valid text; NULL when it
+ * does not end before `end`. */
+static const char *
+skip_value(const char *p, const char *end)
+{
+	size_t depth = 0;
+	int in_string = 0;
+
+	for (; p < end; p++) {
+		if (in_string) {
+			if (*p == '\\')
+				p++;
+			else if (*p == '"')
+				in_string = 0;
+		} else if (*p == '"')
+			in_string = 1;
+		else if (*p == '[' || *p == '{')
+			depth++;
+		else if (*p == ']' || *p == '}' || *p == ',') {
+			if (depth == 0)
+				return p;
+			depth -= *p != ',';
+		}
+	}
+	return NULL;
+}
+
+int
+json_each(struct span array, size_t *pos, struct span *elem)
+{
+	const char *p, *end, *q;
+
+	if (array.len < 2 || array.p[0] != '[' || *pos >= array.len)
+		return -1;
+	p = array.p + *pos;
+	end = array.p + array.len;
+	if (*pos > 0 && *p == ']')
+		return 0;
+	/* At the opening bracket or the comma that the last step stopped at. */
+	for (p++; p < end && is_space(*p); p++)
+		continue;
+	if (p < end && *pos == 0 && *p == ']')
+		return 0;
+	if (p == end || (q = skip_value(p, end)) == NULL || q == p)
+		return -1;
+	*pos = (size_t)(q - array.p);
+	while (is_space(q[-1]))
+		q--;
+	*elem = (struct span){p, (size_t)(q - p)};
+	return 1;
+}

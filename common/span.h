@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A stretch of bytes that somebody else owns.  Never NUL-terminated, valid
+ * only as long as its owner says.
+ */
+#ifndef SPAN_H
+#define SPAN_H
+
+#include <stddef.h>
+#include <string.h>
+
+struct span {
+	const char *p; /* NULL: absent, as opposed to empty */
+	size_t len;    /* bytes */
+};
+
+/* The span of a string literal. */
+#define SPAN_LIT(s) ((struct span){(s), sizeof(s) - 1})
+
+/* The span of a NUL-terminated string; NULL gives an absent span. */
+static inline struct span
+span_str(const char *s)
+{
+	return (struct span){s, s == NULL ? 0 : strlen(s)};
+}
+
+/* Whether both hold the same bytes. */
+static inline int
+span_eq(struct span a, struct span b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
+}
+
+#endif
