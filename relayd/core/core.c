@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: ISC */
+/* The core as a whole: gateways, time, the end of a turn. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent.h"
+#include "core.h"
+#include "place.h"
+
+struct core *
+core_new(const struct core_io *io, void *arg, const unsigned char random[32],
+    uint64_t now)
+{
+	struct core *c = calloc(1, sizeof(*c));
+	uint64_t r[4];
+
+	if (c == NULL)
+		return NULL;
+	memcpy(r, random, sizeof(r));
+	c->io = io;
+	c->arg = arg;
+	c->now = now;
+	c->key.k[0] = r[0];
+	c->key.k[1] = r[1];
+	c->rng = r[2];
+	c->next_id = 1;
+	(void)snprintf(
+	    c->epoch, sizeof(c->epoch), "%016llx", (unsigned long long)r[3]);
+	buf_init(&c->scratch, LIMIT_LINE + LIMIT_SESSION_KEY * 6 + 4096);
+	return c;
+}
+
+void
+core_free(struct core *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < LIMIT_GATEWAYS; i++)
+		if (c->gw[i] != NULL)
+			core_gateway_remove(c->gw[i]);
+	buf_free(&c->scratch);
+	timers_free(&c->timers);
+	free(c);
+}
+
+void
+core_now(struct core *c, uint64_t now)
+{
+	if (now > c->now)
+		c->now = now;
+}
+
+uint64_t
+core_random(struct core *c, uint64_t n)
+{
+	uint64_t at = c->rng++, r;
+
+	r = hash_64(&c->key, (struct span){(const char *)&at, sizeof(at)});
+	return n == 0 ? r : r % n;
+}
+
+void
+core_remark(
+    struct gateway *gw, int level, const char *event, const char *fmt, ...)
+{
+	char text[LIMIT_REASON * 2];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	gw->core->io->remark(gw->core->arg, gw, level, event, text);
+}
+
+int
+core_identity(const struct gateway *gw, struct span platform)
+{
+	uint32_t i;
+
+	for (i = 0; i < gw->conf.nidentity; i++)
+		if (span_eq(span_str(gw->conf.identity[i].platform), platform))
+			return (int)i;
+	return -1;
+}
+
+uint64_t
+core_parse_id(const struct core *c, struct span id)
+{
+	size_t n = sizeof(c->epoch) - 1, i;
+	uint64_t v = 0;
+
+	/* 18 digits cannot overflow. */
+	if (id.len < n + 2 || id.len > n + 1 + 18 ||
+	    memcmp(id.p, c->epoch, n) != 0 || id.p[n] != '-')
+		return 0;
+	for (i = n + 1; i < id.len; i++) {
+		if (id.p[i] < '0' || id.p[i] > '9')
+			return 0;
+		v = v * 10 + (uint64_t)(id.p[i] - '0');
+	}
+	return v;
+}
+
+void
+core_tap(struct gateway *gw, enum tap_dir dir, const struct span *piece, int n)
+{
+	struct core *c = gw->core;
+	struct buf b;
+	int i;
+
+	if (n == 1) {
+		c->io->tap(c->arg, gw, dir, piece[0]);
+		return;
+	}
+	buf_init(&b, 0);
+	for (i = 0; i < n; i++)
+		(void)buf_adds(&b, piece[i]);
+	if (!b.failed)
+		c->io->tap(c->arg, gw, dir, buf_span(&b));
+	buf_free(&b);
+}
+
+void
+core_turn(struct core *c)
+{
+	struct gateway *gw;
+
+	(void)timers_run(&c->timers, c->now);
+	while ((gw = c->dirty) != NULL) {
+		c->dirty = gw->next_dirty;
+		gw->next_dirty = NULL;
+		gw->wire.dirty = 0;
+		wire_flush(gw);
+	}
+}
+
+uint64_t
+core_deadline(const struct core *c)
+{
+	return timers_next(&c->timers);
+}
+
+/* Our own copies of what the settings point to.  0, or -1 without memory. */
+static int
+own_conf(struct gateway_conf *conf)
+{
+	struct identity *id;
+	uint32_t i;
+	int bad = 0;
+
+	for (i = 0; i < conf->nidentity; i++) {
+		id = &conf->identity[i];
+		if (id->manifest != NULL)
+			bad |= (id->manifest = strdup(id->manifest)) == NULL;
+		id->descriptor = NULL;
+	}
+	return bad ? -1 : 0;
+}
+
+static void
+free_conf(struct gateway_conf *conf)
+{
+	uint32_t i;
+
+	for (i = 0; i < conf->nidentity; i++) {
+		free(conf->identity[i].manifest);
+		free(conf->identity[i].descriptor);
+	}
+	conf->nidentity = 0;
+}
+
+struct gateway *
+core_gateway_add(struct core *c, uint32_t index,
+    const struct gateway_conf *conf, void *seen, void *io_arg)
+{
+	struct gateway *gw = calloc(1, sizeof(*gw));
+
+	if (gw == NULL)
+		return NULL;
+	gw->core = c;
+	gw->index = index;
+	gw->io = io_arg;
+	gw->conf = *conf;
+	TAILQ_INIT(&gw->agents);
+	if (own_conf(&gw->conf) == -1) {
+		free_conf(&gw->conf);
+		free(gw);
+		return NULL;
+	}
+	link_init(gw);
+	delivery_init(gw, seen);
+	outbound_init(gw);
+	egress_init(&gw->egress, &c->key);
+	c->gw[index] = gw;
+	return gw;
+}
+
+static int
+same_platforms(const struct gateway_conf *a, const struct gateway_conf *b)
+{
+	uint32_t i;
+
+	if (a->nidentity != b->nidentity)
+		return 0;
+	for (i = 0; i < a->nidentity; i++)
+		if (strcmp(a->identity[i].platform, b->identity[i].platform) !=
+		    0)
+			return 0;
+	return 1;
+}
+
+void
+core_gateway_change(struct gateway *gw, const struct gateway_conf *conf)
+{
+	struct gateway_conf fresh = *conf;
+	struct agent *a;
+	uint32_t i;
+	int old, same = same_platforms(&gw->conf, conf);
+
+	if (own_conf(&fresh) == -1) {
+		free_conf(&fresh);
+		return;
+	}
+	/* Descriptors stay known; what agents serve is told by platform. */
+	for (i = 0; i < fresh.nidentity; i++) {
+		old = core_identity(gw, span_str(fresh.identity[i].platform));
+		if (old == -1)
+			continue;
+		fresh.identity[i].descriptor =
+		    gw->conf.identity[old].descriptor;
+		gw->conf.identity[old].descriptor = NULL;
+	}
+	/* Agents' platforms and sessions refer to identities by index: with
+	 * others behind them, agents say hello anew. */
+	while (!same && (a = TAILQ_FIRST(&gw->agents)) != NULL)
+		core_agent_refuse(a,
+		    "the gateway's identities changed: "
+		    "connect again");
+	if (!same)
+		place_forget(gw);
+	free_conf(&gw->conf);
+	gw->conf = fresh;
+	link_leave(gw, 1, 0);
+}
+
+static void
+undirty(struct gateway *gw)
+{
+	struct gateway **at;
+
+	for (at = &gw->core->dirty; *at != NULL; at = &(*at)->next_dirty)
+		if (*at == gw) {
+			*at = gw->next_dirty;
+			return;
+		}
+}
+
+void
+core_gateway_remove(struct gateway *gw)
+{
+	struct core *c = gw->core;
+	struct agent *a;
+
+	while ((a = TAILQ_FIRST(&gw->agents)) != NULL)
+		core_agent_refuse(a,
+		    "the gateway was taken out of the "
+		    "configuration");
+	c->io->drop(c->arg, gw);
+	link_free(gw);
+	wire_free(gw);
+	outbound_free(gw);
+	delivery_free(gw);
+	egress_free(&gw->egress);
+	free_conf(&gw->conf);
+	undirty(gw);
+	c->gw[gw->index] = NULL;
+	free(gw);
+}
+
+void
+core_credential(struct gateway *gw, int usable, int fresh, const char *reason)
+{
+	struct link *l = &gw->link;
+
+	l->usable = usable != 0;
+	if (!usable) {
+		if (l->state == LINK_UNPROVISIONED) {
+			(void)strlcpy(l->reason, reason, sizeof(l->reason));
+			gw->core->io->state_changed(gw->core->arg, gw);
+		}
+		link_event(gw, LE_NO_CREDENTIAL, "%s", reason);
+		return;
+	}
+	if (fresh) {
+		/* What was learned of the old one says nothing of this. */
+		l->ever_up = 0;
+		l->strike = 0;
+	}
+	link_event(gw, fresh ? LE_CREDENTIAL_NEW : LE_CREDENTIAL, "%s", reason);
+}
+
+void
+core_stop(struct core *c, uint64_t budget_ms)
+{
+	uint32_t i;
+
+	c->stopping = 1;
+	for (i = 0; i < LIMIT_GATEWAYS; i++)
+		if (c->gw[i] != NULL)
+			link_leave(c->gw[i], 0, budget_ms);
+}
+
+int
+core_stopped(const struct core *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < LIMIT_GATEWAYS; i++)
+		if (c->gw[i] != NULL && c->gw[i]->link.state != LINK_STOPPED)
+			return 0;
+	return 1;
+}
+
+const char *
+core_send(struct gateway *gw, struct span action, uint64_t cookie)
+{
+	return outbound_operator(gw, action, cookie);
+}

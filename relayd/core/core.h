@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The engine's core: everything that decides, and nothing that reads, writes,
+ * or asks what time it is.  Events and the time go in by the functions below;
+ * what is to be done comes out by struct core_io.  The daemon, the tests, a
+ * fuzzer and a simulation each bring their own core_io and clock.
+ *
+ * Times are milliseconds on a clock that also runs while the host sleeps
+ * (CLOCK_BOOTTIME in the daemon), handed to core_now() before a batch of
+ * events.
+ */
+#ifndef CORE_H
+#define CORE_H
+
+#include <sys/queue.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "delivery.h"
+#include "egress.h"
+#include "hash.h"
+#include "json.h"
+#include "limit.h"
+#include "link.h"
+#include "outbound.h"
+#include "span.h"
+#include "timer.h"
+#include "wire.h"
+
+struct agent;
+struct core;
+struct gateway;
+
+/* Which way a tapped line went. */
+enum tap_dir {
+	TAP_FROM_CONNECTOR,
+	TAP_TO_CONNECTOR,
+	TAP_FROM_AGENT,
+	TAP_TO_AGENT
+};
+
+/* What the core asks of the world.  No call may call back into the core. */
+struct core_io {
+	/* The link.  Each is answered by link_event(). */
+	void (*dial)(void *arg,
+	    struct gateway *gw); /* DIALED, DIALED_PLAIN, DIAL_FAILED */
+	void (*tls)(void *arg, struct gateway *gw);  /* TLS_UP, TLS_FAILED */
+	void (*mint)(void *arg, struct gateway *gw); /* TOKEN, TOKEN_REFUSED */
+	void (*upgrade)(
+	    void *arg, struct gateway *gw); /* UPGRADED, UPGRADE_REFUSED */
+	/* Drop the dial or connection, whatever its phase; nothing of it is
+	 * reported afterwards. */
+	void (*drop)(void *arg, struct gateway *gw);
+	/* There is something in wire_output(): write it when the turn ends. */
+	void (*link_output)(void *arg, struct gateway *gw);
+	/* Read from the link, or leave it (pressure). */
+	void (*link_read)(void *arg, struct gateway *gw, int on);
+
+	/* One line for an agent, in pieces, without the newline: framing is
+	 * the world's.  Returns 0, or -1 when its queue is full: the agent is
+	 * then lost, and the core is told by core_agent_gone() later. */
+	int (*agent_send)(
+	    void *arg, struct agent *a, const struct span *piece, int n);
+	/* Close once what was sent is written; reason is for the log.  The
+	 * agent is already gone for the core. */
+	void (*agent_close)(void *arg, struct agent *a, const char *reason);
+
+	/* A link's public state or reason changed (log, watchers, supervisor).
+	 */
+	void (*state_changed)(void *arg, struct gateway *gw);
+	/* The answer to core_send: JSON of the result. */
+	void (*send_result)(void *arg, uint64_t cookie, struct span result);
+	/* Something worth a log line (the world limits the rate).  text may
+	 * hold foreign bytes. */
+	void (*remark)(void *arg, struct gateway *gw, int level,
+	    const char *event, const char *text);
+	/* A line went by; called only while gw->taps > 0. */
+	void (*tap)(
+	    void *arg, struct gateway *gw, enum tap_dir dir, struct span line);
+};
+
+struct identity {
+	char platform[LIMIT_PLATFORM + 1];
+	char bot_id[LIMIT_ID + 1];
+	char *manifest;		     /* JSON, or NULL */
+	char *descriptor;	     /* last known, JSON as it came, or NULL */
+	uint32_t max_message_length; /* from it; 0: no descriptor yet */
+	uint8_t utf16;		     /* len_unit */
+	uint8_t answered;	     /* a descriptor came on this connection */
+};
+
+/* A gateway's settings, as the core needs them. */
+struct gateway_conf {
+	char name[LIMIT_NAME + 1];
+	uint32_t reconnect_min_ms, reconnect_max_ms;
+	uint32_t window;	 /* default of an agent's */
+	uint32_t ack_timeout_ms; /* default of an agent's */
+	uint8_t group_per_user, thread_per_user;
+	uint32_t nidentity;
+	struct identity identity[LIMIT_IDENTITIES];
+};
+
+/* Counted since the engine started; they only grow. */
+struct counters {
+	uint64_t dials, handshakes, losses;
+	uint64_t lines_in, bytes_in, lines_bad; /* from the connector */
+	uint64_t events_in; /* inbound and passthrough lines */
+	uint64_t replays;   /* of these, recognised as repeated */
+	uint64_t delivered; /* lines given to agents, redeliveries included */
+	uint64_t redelivered;
+	uint64_t agent_acks; /* taken by agents */
+	uint64_t acks_out;   /* inbound_ack sent to the connector */
+	uint64_t outbound, outbound_ok, outbound_failed, outbound_ambiguous;
+	uint64_t interrupts;
+	uint64_t agent_lines_bad;
+	uint64_t unknown_frames;
+};
+
+enum agent_state { AGENT_NEW, AGENT_READY, AGENT_GONE };
+
+struct agent {
+	TAILQ_ENTRY(agent) entry;
+	struct gateway *gw;
+	void *io; /* the world's part */
+	enum agent_state state;
+	uint32_t number;   /* 1, 2, … per gateway: for people */
+	char name[64 + 1]; /* from hello, made safe; "" */
+	uint32_t uid, gid;
+	int32_t pid;	    /* SO_PEERCRED: for people only */
+	uint64_t since;	    /* core time */
+	uint32_t platforms; /* bits: indexes of gw->conf.identity served */
+	uint32_t window, ack_timeout_ms;
+	uint8_t draining; /* said going_idle: gets no new events */
+	struct delivery_queue inflight; /* given, oldest first */
+	struct delivery_queue queued;	/* to be given, oldest first */
+	uint32_t ninflight, nqueued, nsession, noutbound;
+	struct timer ack_timer;
+	uint64_t delivered, acked;
+};
+TAILQ_HEAD(agent_list, agent);
+
+struct gateway {
+	struct core *core;
+	uint32_t index;
+	void *io; /* the world's part */
+	struct gateway_conf conf;
+	struct link link;
+	struct wire wire;
+	struct delivery_state delivery;
+	struct outbound_state outbound;
+	struct egress egress;
+	struct agent_list agents;
+	uint32_t nagent, agent_number;
+	uint32_t taps;
+	struct gateway *next_dirty; /* has lines to frame when the turn ends */
+	struct counters count;
+};
+
+struct core {
+	const struct core_io *io;
+	void *arg;
+	uint64_t now;
+	struct timers timers;
+	struct hash_key key;
+	uint64_t rng;
+	char epoch[17]; /* hex; begins every bufferId, so that none is used
+			   twice */
+	uint64_t next_id;
+	uint32_t nagent;
+	uint8_t stopping;
+	struct gateway *gw[LIMIT_GATEWAYS]; /* NULL: no such index */
+	struct gateway *dirty;		    /* gateways with lines to frame */
+	struct buf scratch;		    /* a line being built */
+	struct json_doc doc;		    /* of the line being handled */
+	struct json_doc part; /* of a part of it, when doc ran full */
+};
+
+/* random: at least 32 bytes from the system (or a seed, in a simulation). */
+struct core *core_new(const struct core_io *io, void *arg,
+    const unsigned char random[32], uint64_t now);
+void core_free(struct core *c);
+
+/* Tell the time; then events may follow. */
+void core_now(struct core *c, uint64_t now);
+/* Run what is due, and what was put off to the end of the turn (framed
+ * acknowledgements).  Call after each batch of events, before waiting. */
+void core_turn(struct core *c);
+/* When core_turn must be called again at the latest; TIMER_NEVER. */
+uint64_t core_deadline(const struct core *c);
+
+/*
+ * A gateway appears at an index (io_arg is the world's part, seen memory of
+ * LIMIT_SEEN_BYTES that outlives us, or NULL for our own).  Its link begins in
+ * `unprovisioned` until core_credential().  NULL without memory.
+ */
+struct gateway *core_gateway_add(struct core *c, uint32_t index,
+    const struct gateway_conf *conf, void *seen, void *io_arg);
+/* New settings: the link is closed in order and dialled again.  Agents stay,
+ * unless other platforms are fronted now. */
+void core_gateway_change(struct gateway *gw, const struct gateway_conf *conf);
+/* It is no more: link dropped, agents told and closed, memory freed. */
+void core_gateway_remove(struct gateway *gw);
+
+/* relay-authd told of the credential.  fresh: not the one used so far. */
+void
+core_credential(struct gateway *gw, int usable, int fresh, const char *reason);
+
+/* Stop in order: going_idle, drain, close (CONTRACT 3), all within budget_ms.
+ * core_stopped() says when every link is down. */
+void core_stop(struct core *c, uint64_t budget_ms);
+int core_stopped(const struct core *c);
+
+/* An agent connected.  NULL when there are too many: close the connection. */
+struct agent *core_agent_new(
+    struct gateway *gw, uint32_t uid, uint32_t gid, int32_t pid, void *io_arg);
+/* It sent a line (newline taken off). */
+void core_agent_line(struct agent *a, const char *line, size_t len);
+/* It sent a line longer than LIMIT_LINE, or a stranger's protocol: say so,
+ * close. */
+void core_agent_refuse(struct agent *a, const char *why);
+/* Its connection ended (not to be called after agent_close). */
+void core_agent_gone(struct agent *a, const char *reason);
+
+/* An operator's outbound: action is a JSON object.  NULL, or a phrase when it
+ * cannot even be queued; else send_result(cookie) follows, at the latest when
+ * the request times out. */
+const char *core_send(struct gateway *gw, struct span action, uint64_t cookie);
+
+/* For the core's own files. */
+
+/* A number below n (n > 0), or any for n == 0: SipHash of a counter under a
+ * random key, unpredictable enough for masks (RFC 6455 10.3). */
+uint64_t core_random(struct core *c, uint64_t n);
+/* Hand a formatted remark to the world. */
+void core_remark(struct gateway *gw, int level, const char *event,
+    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* The identity that fronts a platform, or -1. */
+int core_identity(const struct gateway *gw, struct span platform);
+/* The number in an id of ours ("EPOCH-NUMBER"), or 0. */
+uint64_t core_parse_id(const struct core *c, struct span id);
+/* A line went by. */
+void
+core_tap(struct gateway *gw, enum tap_dir dir, const struct span *piece, int n);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Delivery of events to agents: at least once, in order within a session,
+ * acknowledged to the connector in order of arrival, once an agent has
+ * acknowledged them.
+ */
+#ifndef DELIVERY_H
+#define DELIVERY_H
+
+#include <sys/queue.h>
+#include <stdint.h>
+
+#include "hash.h"
+#include "seen.h"
+#include "span.h"
+
+struct agent;
+struct gateway;
+struct delivery;
+TAILQ_HEAD(delivery_queue, delivery);
+
+/* A conversation: its events go to one agent, in order. */
+struct session {
+	struct hnode node;
+	TAILQ_ENTRY(session) lru; /* among idle ones, least recent first */
+	struct agent *agent;	  /* NULL: not placed */
+	uint32_t open;		  /* deliveries not acknowledged */
+	uint16_t platform;	  /* identity's index */
+	uint8_t pinned;		  /* place_back: has events in flight */
+	uint16_t len;
+	char key[]; /* len bytes */
+};
+TAILQ_HEAD(session_list, session);
+
+/* One event on its way. */
+struct delivery {
+	struct hnode by_id, by_cid;
+	TAILQ_ENTRY(delivery) entry; /* unplaced, or an agent's queue */
+	TAILQ_ENTRY(delivery) order; /* arrival on the present connection */
+	uint64_t id;		     /* second half of its bufferId */
+	struct session *session;
+	struct agent *agent; /* that has it in flight or queued */
+	uint64_t arrived;    /* core time */
+	uint64_t given;	     /* core time it was last written to an agent */
+	uint8_t inflight, ordered, done;
+	uint8_t tries;
+	uint16_t cidlen; /* the connector's bufferId; 0: none */
+	uint32_t linelen;
+	char data[]; /* cid, then the line for the agent */
+};
+
+struct delivery_state {
+	struct htab by_id, by_cid, sessions;
+	struct session_list idle; /* sessions without open deliveries */
+	uint32_t nidle;
+	struct delivery_queue unplaced; /* no agent takes them now */
+	struct delivery_queue order;	/* acks leave in this order */
+	struct seen seen;
+	uint32_t n;	/* events not acknowledged by an agent */
+	uint64_t bytes; /* their lines */
+	uint8_t paused; /* the link is not read: too many bytes */
+};
+
+void delivery_init(struct gateway *gw, void *seen_memory);
+void delivery_free(struct gateway *gw);
+
+/* An event line arrived, scanned in the core's doc: nodes of its event or its
+ * forward, and of its bufferId; -1 for none.  NULL, or why it is bad. */
+const char *delivery_event(
+    struct gateway *gw, struct span line, int event, int forward, int cid);
+/* A buffered entry that can never be taken: acknowledge it in its order. */
+void delivery_salvage(struct gateway *gw, struct span cid);
+/* The connection is gone: what was not acknowledged will be sent again. */
+void delivery_link_lost(struct gateway *gw);
+
+/* An agent acknowledged.  NULL, or a phrase that says what is wrong. */
+const char *delivery_ack(struct agent *a, struct span buffer_id);
+/* An agent can take events (again), or more of them. */
+void delivery_agent_ready(struct agent *a);
+/* It takes no new events for now, but keeps those in flight. */
+void delivery_agent_idle(struct agent *a);
+/* An agent is gone: what it had goes back, in order. */
+void delivery_agent_gone(struct agent *a);
+/* interrupt_inbound: to the session's agent, else to all. */
+void delivery_interrupt(
+    struct gateway *gw, struct span line, struct span session_key);
+
+/* Age of the oldest event no agent acknowledged, ms; 0 when none. */
+uint64_t delivery_oldest(const struct gateway *gw);
+
+#endif

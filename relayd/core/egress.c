@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: ISC */
+/* The egress scope (CONTRACT 7): learned from inbound events, filled into
+ * actions. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "egress.h"
+#include "limit.h"
+
+void
+egress_init(struct egress *e, const struct hash_key *key)
+{
+	memset(e, 0, sizeof(*e));
+	e->key = key;
+	TAILQ_INIT(&e->lru);
+}
+
+static void
+chat_free(struct egress *e, struct chat *c)
+{
+	htab_del(&e->chats, &c->node);
+	TAILQ_REMOVE(&e->lru, c, lru);
+	e->n--;
+	free(c->id);
+	free(c->platform);
+	free(c->scope);
+	free(c->user);
+	free(c);
+}
+
+void
+egress_free(struct egress *e)
+{
+	struct chat *c;
+
+	while ((c = TAILQ_FIRST(&e->lru)) != NULL)
+		chat_free(e, c);
+	htab_free(&e->chats);
+}
+
+static struct chat *
+find(const struct egress *e, struct span id, uint64_t hash)
+{
+	struct hnode *n;
+	struct chat *c;
+
+	for (n = htab_find(&e->chats, hash); n != NULL; n = htab_next(n)) {
+		c = (struct chat *)(void *)((char *)n -
+		    offsetof(struct chat, node));
+		if (span_eq(span_str(c->id), id))
+			return c;
+	}
+	return NULL;
+}
+
+struct chat *
+egress_find(struct egress *e, struct span id)
+{
+	struct chat *c;
+
+	if (id.len == 0 || id.len > LIMIT_ID)
+		return NULL;
+	if ((c = find(e, id, hash_64(e->key, id))) != NULL) {
+		TAILQ_REMOVE(&e->lru, c, lru);
+		TAILQ_INSERT_TAIL(&e->lru, c, lru);
+	}
+	return c;
+}
+
+/* Keep a value when it is new and fits; what is known stays when it is not
+ * told again. */
+static void
+keep(char **known, struct span v)
+{
+	char *s;
+
+	if (v.len == 0 || v.len > LIMIT_ID ||
+	    (*known != NULL && span_eq(span_str(*known), v)))
+		return;
+	if ((s = strndup(v.p, v.len)) == NULL)
+		return;
+	free(*known);
+	*known = s;
+}
+
+static struct chat *
+chat_new(struct egress *e, struct span id, uint64_t hash)
+{
+	struct chat *c;
+
+	if (e->n >= LIMIT_CHATS)
+		chat_free(e, TAILQ_FIRST(&e->lru));
+	if ((c = calloc(1, sizeof(*c))) == NULL ||
+	    (c->id = strndup(id.p, id.len)) == NULL ||
+	    htab_add(&e->chats, &c->node, hash) == -1) {
+		if (c != NULL)
+			free(c->id);
+		free(c);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&e->lru, c, lru);
+	e->n++;
+	return c;
+}
+
+void
+egress_learn(struct egress *e, struct span platform, struct span chat_id,
+    struct span scope_id, struct span user_id)
+{
+	struct chat *c;
+	uint64_t hash;
+
+	if (chat_id.len == 0 || chat_id.len > LIMIT_ID ||
+	    memchr(chat_id.p, '\0', chat_id.len) != NULL)
+		return;
+	hash = hash_64(e->key, chat_id);
+	if ((c = find(e, chat_id, hash)) == NULL) {
+		if ((c = chat_new(e, chat_id, hash)) == NULL)
+			return;
+	} else {
+		TAILQ_REMOVE(&e->lru, c, lru);
+		TAILQ_INSERT_TAIL(&e->lru, c, lru);
+	}
+	if (!span_eq(platform, SPAN_LIT("relay")))
+		keep(&c->platform, platform);
+	keep(&c->scope, scope_id);
+	keep(&c->user, user_id);
+}
+
+/* Whether a metadata member has a value of its own. */
+static int
+brought(const struct json_doc *doc, int node)
+{
+	return node != -1 && doc->node[node].type != JSON_NULL &&
+	    !(doc->node[node].type == JSON_STRING &&
+		doc->node[node].vallen == 2);
+}
+
+/* Append text[from..to) of the document. */
+static void
+copy(const struct json_doc *doc, struct buf *out, size_t from, size_t to)
+{
+	(void)buf_add(out, doc->text + from, to - from);
+}
+
+static size_t
+value_end(const struct json_doc *doc, int node)
+{
+	return (size_t)doc->node[node].val + doc->node[node].vallen;
+}
+
+/* The metadata object at node with scope and user filled in. */
+static const char *
+put_metadata(
+    const struct json_doc *doc, int node, struct buf *out, const struct chat *c)
+{
+	static const struct json_want want[] = {
+	    {"scope_id", JSON_ANY, 0}, {"user_id", JSON_ANY, 0}};
+	const char *value[] = {c->scope, c->user}, *why;
+	int at[2], i, child;
+
+	if ((why = json_members(doc, node, want, 2, at, NULL)) != NULL)
+		return why;
+	(void)buf_add(out, "{", 1);
+	for (child = json_first(doc, node); child != -1;
+	     child = json_next(doc, child)) {
+		/* An empty value makes room for ours. */
+		if ((child == at[0] && value[0] != NULL &&
+			!brought(doc, child)) ||
+		    (child == at[1] && value[1] != NULL &&
+			!brought(doc, child)))
+			continue;
+		if (buf_len(out) > 0 && out->p[out->end - 1] != '{')
+			(void)buf_add(out, ",", 1);
+		copy(doc, out, doc->node[child].key - 1, value_end(doc, child));
+	}
+	for (i = 0; i < 2; i++)
+		if (value[i] != NULL && !brought(doc, at[i]))
+			json_put_member_str(
+			    out, want[i].name, span_str(value[i]));
+	(void)buf_add(out, "}", 1);
+	return NULL;
+}
+
+const char *
+egress_action(struct egress *e, const struct json_doc *doc, int action,
+    struct buf *out, struct chat **chat)
+{
+	static const struct json_want want[] = {
+	    {"op", JSON_T(JSON_STRING), 1},
+	    {"chat_id", JSON_ANY, 0},
+	    {"metadata", JSON_T(JSON_NULL) | JSON_T(JSON_OBJECT), 0},
+	};
+	char scratch[LIMIT_ID];
+	const char *why;
+	int at[3], which, meta;
+	struct chat *c;
+
+	*chat = NULL;
+	if ((why = json_members(doc, action, want, 3, at, &which)) != NULL)
+		return which == 0 ? "the action has no op"
+		    : which == -1 ? "the action must be an object"
+				  : why;
+	c = egress_find(e, json_str(doc, at[1], scratch, sizeof(scratch)));
+	*chat = c;
+	meta = at[2];
+	if (c == NULL || (c->scope == NULL && c->user == NULL)) {
+		(void)buf_adds(out, json_raw(doc, action));
+		return NULL;
+	}
+	if (meta == -1) {
+		copy(doc, out, doc->node[action].val,
+		    value_end(doc, action) - 1);
+		json_put_key(out, "metadata");
+	} else
+		copy(doc, out, doc->node[action].val, doc->node[meta].val);
+	if (meta != -1 && doc->node[meta].type == JSON_OBJECT) {
+		if ((why = put_metadata(doc, meta, out, c)) != NULL)
+			return why;
+	} else {
+		(void)buf_add(out, "{", 1);
+		if (c->scope != NULL)
+			json_put_member_str(
+			    out, "scope_id", span_str(c->scope));
+		if (c->user != NULL)
+			json_put_member_str(out, "user_id", span_str(c->user));
+		(void)buf_add(out, "}", 1);
+	}
+	copy(doc, out,
+	    meta == -1 ? value_end(doc, action) - 1 : value_end(doc, meta),
+	    value_end(doc, action));
+	return NULL;
+}

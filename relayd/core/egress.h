@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The egress scope (CONTRACT 7): what inbound events told of each chat, to be
+ * filled into actions for it.  Bounded; the least recently used goes.
+ */
+#ifndef EGRESS_H
+#define EGRESS_H
+
+#include <sys/queue.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "hash.h"
+#include "json.h"
+#include "span.h"
+
+struct chat {
+	struct hnode node;
+	TAILQ_ENTRY(chat) lru;
+	char *id, *platform, *scope, *user; /* scope, user NULL: not known */
+};
+TAILQ_HEAD(chat_list, chat);
+
+struct egress {
+	const struct hash_key *key;
+	struct htab chats;
+	struct chat_list lru; /* least recent first */
+	uint32_t n;
+};
+
+void egress_init(struct egress *e, const struct hash_key *key);
+void egress_free(struct egress *e);
+/* Learn from an event's source (decoded values; absent spans allowed). */
+void egress_learn(struct egress *e, struct span platform, struct span chat_id,
+    struct span scope_id, struct span user_id);
+/* What is known of a chat, made most recent; NULL. */
+struct chat *egress_find(struct egress *e, struct span chat_id);
+/*
+ * Append the action at node `action` of doc with what is missing filled into
+ * its metadata.  *chat gets what is known of its chat, or NULL.  Returns
+ * NULL, or a phrase: not an object, a key twice, ….
+ */
+const char *egress_action(struct egress *e, const struct json_doc *doc,
+    int action, struct buf *out, struct chat **chat);
+
+#endif

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The connector's frames (CONTRACT 3): a table from type to handler.  Unknown
+ * types and members are ignored; a line that is not what it must be is
+ * counted, remarked and skipped, and acknowledged where it can never be taken.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "agent.h"
+#include "core.h"
+#include "frame.h"
+
+/* Levels of a line whose members we read: frame, event, source. */
+#define FRAME_DEPTH 3
+/* CONTRACT 4: what a bound that is none means. */
+#define DEFAULT_MESSAGE_LENGTH 4096
+
+enum member {
+	M_TYPE,
+	M_EVENT,
+	M_BUFFER_ID,
+	M_FORWARD,
+	M_DESCRIPTOR,
+	M_REQUEST_ID,
+	M_RESULT,
+	M_SESSION_KEY,
+	M_COUNT
+};
+
+static const struct json_want members[M_COUNT] = {
+    [M_TYPE] = {"type", JSON_T(JSON_STRING), 1},
+    [M_EVENT] = {"event", JSON_ANY, 0},
+    [M_BUFFER_ID] = {"bufferId", JSON_ANY, 0},
+    [M_FORWARD] = {"forward", JSON_ANY, 0},
+    [M_DESCRIPTOR] = {"descriptor", JSON_ANY, 0},
+    [M_REQUEST_ID] = {"requestId", JSON_ANY, 0},
+    [M_RESULT] = {"result", JSON_ANY, 0},
+    [M_SESSION_KEY] = {"session_key", JSON_ANY, 0},
+};
+
+struct frame {
+	struct gateway *gw;
+	struct span line;
+	int at[M_COUNT];
+};
+
+/* Each returns NULL, or why the line is bad. */
+static const char *on_event(struct frame *);
+static const char *on_descriptor(struct frame *);
+static const char *on_result(struct frame *);
+static const char *on_interrupt(struct frame *);
+static const char *on_idle_ack(struct frame *);
+
+static const struct {
+	struct span type;
+	const char *(*fn)(struct frame *);
+} handlers[] = {
+    {SPAN_LIT("inbound"), on_event},
+    {SPAN_LIT("passthrough_forward"), on_event},
+    {SPAN_LIT("outbound_result"), on_result},
+    {SPAN_LIT("descriptor"), on_descriptor},
+    {SPAN_LIT("interrupt_inbound"), on_interrupt},
+    {SPAN_LIT("going_idle_ack"), on_idle_ack},
+};
+
+static int
+is_object(const struct json_doc *doc, int node)
+{
+	return node != -1 && doc->node[node].type == JSON_OBJECT;
+}
+
+static const char *
+on_event(struct frame *f)
+{
+	const struct json_doc *doc = &f->gw->core->doc;
+	int forward = span_eq(
+	    json_str_raw(doc, f->at[M_TYPE]), SPAN_LIT("passthrough_forward"));
+
+	if (!is_object(doc, f->at[forward ? M_FORWARD : M_EVENT]))
+		return forward ? "forward is no object" : "event is no object";
+	return delivery_event(f->gw, f->line, forward ? -1 : f->at[M_EVENT],
+	    forward ? f->at[M_FORWARD] : -1, f->at[M_BUFFER_ID]);
+}
+
+static const char *
+on_result(struct frame *f)
+{
+	outbound_result(f->gw, f->at[M_REQUEST_ID], f->at[M_RESULT]);
+	return NULL;
+}
+
+static const char *
+on_interrupt(struct frame *f)
+{
+	char scratch[LIMIT_SESSION_KEY];
+	struct span key = json_str(
+	    &f->gw->core->doc, f->at[M_SESSION_KEY], scratch, sizeof(scratch));
+
+	if (key.p == NULL)
+		return "interrupt_inbound without session_key";
+	delivery_interrupt(f->gw, f->line, key);
+	return NULL;
+}
+
+static const char *
+on_idle_ack(struct frame *f)
+{
+	link_idle_ack(f->gw);
+	return NULL;
+}
+
+/* Keep what a descriptor says; agents that serve its platform hear of a new
+ * one. */
+static const char *
+keep_descriptor(struct gateway *gw, int i, struct span raw)
+{
+	struct identity *id = &gw->conf.identity[i];
+	struct agent *a;
+	char *copy;
+
+	if (id->descriptor != NULL && span_eq(span_str(id->descriptor), raw))
+		return NULL;
+	if ((copy = strndup(raw.p, raw.len)) == NULL)
+		return "no memory";
+	free(id->descriptor);
+	id->descriptor = copy;
+	TAILQ_FOREACH (a, &gw->agents, entry)
+		if (a->state == AGENT_READY && agent_serves(a, (unsigned)i))
+			agent_descriptor(a, (unsigned)i);
+	return NULL;
+}
+
+static const char *
+on_descriptor(struct frame *f)
+{
+	static const struct json_want want[] = {
+	    {"platform", JSON_T(JSON_STRING), 1},
+	    {"max_message_length", JSON_ANY, 0},
+	    {"len_unit", JSON_ANY, 0},
+	};
+	struct gateway *gw = f->gw;
+	const struct json_doc *doc = &gw->core->doc;
+	char scratch[LIMIT_PLATFORM];
+	const char *why;
+	struct identity *id;
+	int64_t max;
+	int at[3], i;
+
+	if ((why = json_members(doc, f->at[M_DESCRIPTOR], want, 3, at, NULL)) !=
+	    NULL)
+		return "descriptor without platform";
+	i = core_identity(gw, json_str(doc, at[0], scratch, sizeof(scratch)));
+	if (i == -1)
+		return "descriptor for a platform that is not fronted";
+	id = &gw->conf.identity[i];
+	if (json_int(doc, at[1], 1, UINT32_MAX, &max) == -1)
+		max = DEFAULT_MESSAGE_LENGTH;
+	id->max_message_length = (uint32_t)max;
+	id->utf16 = span_eq(json_str_raw(doc, at[2]), SPAN_LIT("utf16")) != 0;
+	id->answered = 1;
+	if ((why = keep_descriptor(
+		 gw, i, json_raw(doc, f->at[M_DESCRIPTOR]))) != NULL)
+		return why;
+	link_event(
+	    gw, LE_DESCRIPTOR, "descriptor for %s received", id->platform);
+	return NULL;
+}
+
+/*
+ * The bufferId of a line that is no frame, looked for as text: the last member
+ * of that name.  Within a JSON string its quotes would be escaped.
+ */
+static struct span
+salvage(struct span text)
+{
+	static const char name[] = "\"bufferId\"";
+	const char *p, *end = text.p + text.len, *from = NULL, *q;
+
+	for (p = text.p;
+	     (p = memmem(p, (size_t)(end - p), name, sizeof(name) - 1)) != NULL;
+	     p++)
+		from = p + sizeof(name) - 1;
+	if (from == NULL)
+		return (struct span){NULL, 0};
+	while (from < end && (*from == ' ' || *from == ':'))
+		from++;
+	if (from == end || *from++ != '"')
+		return (struct span){NULL, 0};
+	q = memchr(from, '"', (size_t)(end - from));
+	if (q == NULL || memchr(from, '\\', (size_t)(q - from)) != NULL)
+		return (struct span){NULL, 0};
+	return (struct span){from, (size_t)(q - from)};
+}
+
+static void
+bad_line(struct gateway *gw, struct span where, const char *why)
+{
+	struct span cid = salvage(where);
+
+	gw->count.lines_bad++;
+	core_remark(gw, LOG_WARNING, "bad_line",
+	    "a line from the connector was skipped: %s%s", why,
+	    cid.p != NULL ? "; its bufferId is acknowledged" : "");
+	if (cid.p != NULL)
+		delivery_salvage(gw, cid);
+}
+
+void
+frame_oversized(struct gateway *gw, struct span tail)
+{
+	gw->count.lines_in++;
+	bad_line(gw, tail, "it is longer than 1 MiB");
+}
+
+void
+frame_line(struct gateway *gw, struct span line)
+{
+	struct json_doc *doc = &gw->core->doc;
+	struct frame f = {.gw = gw, .line = line};
+	const char *why;
+	struct span type;
+	size_t i;
+
+	if (line.len > 0 && line.p[line.len - 1] == '\r')
+		f.line.len = --line.len;
+	if (line.len == 0)
+		return;
+	gw->count.lines_in++;
+	if (gw->taps > 0)
+		core_tap(gw, TAP_FROM_CONNECTOR, &line, 1);
+	if (json_parse(doc, line.p, line.len, FRAME_DEPTH) == -1) {
+		bad_line(gw, line, doc->err);
+		return;
+	}
+	/* An event may carry more members than a doc holds: then its upper
+	 * level alone, and its parts one by one. */
+	if (doc->full)
+		(void)json_parse(doc, line.p, line.len, 1);
+	why = json_members(doc, JSON_ROOT, members, M_COUNT, f.at, NULL);
+	if (why != NULL) {
+		bad_line(gw, line, why);
+		return;
+	}
+	type = json_str_raw(doc, f.at[M_TYPE]);
+	for (i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++)
+		if (span_eq(type, handlers[i].type)) {
+			if ((why = handlers[i].fn(&f)) != NULL)
+				bad_line(gw, line, why);
+			return;
+		}
+	gw->count.unknown_frames++;
+}
+
+void
+frame_hellos(struct gateway *gw)
+{
+	struct buf *b = &gw->core->scratch;
+	struct identity *id;
+	struct span line;
+	uint32_t i;
+
+	for (i = 0; i < gw->conf.nidentity; i++) {
+		id = &gw->conf.identity[i];
+		id->answered = 0;
+		buf_reset(b);
+		(void)buf_adds(b, SPAN_LIT("{\"type\":\"hello\""));
+		json_put_member_str(b, "platform", span_str(id->platform));
+		json_put_member_str(b, "botId", span_str(id->bot_id));
+		if (id->manifest != NULL)
+			json_put_member_raw(
+			    b, "command_manifest", span_str(id->manifest));
+		(void)buf_add(b, "}", 1);
+		line = buf_span(b);
+		if (b->failed || wire_line(gw, &line, 1, NULL) == -1)
+			core_remark(gw, LOG_ERR, "hello",
+			    "no memory for the hello of %s", id->platform);
+	}
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * SipHash-2-4 (Aumasson and Bernstein, "SipHash: a fast short-input PRF",
+ * 2012) with 64 and 128 bits of output, and an intrusive hash table.
+ */
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hash.h"
+
+struct sip {
+	uint64_t v0, v1, v2, v3;
+};
+
+static inline uint64_t
+rotl(uint64_t x, int n)
+{
+	return (x << n) | (x >> (64 - n));
+}
+
+static inline void
+sip_rounds(struct sip *s, int n)
+{
+	while (n-- > 0) {
+		s->v0 += s->v1;
+		s->v1 = rotl(s->v1, 13) ^ s->v0;
+		s->v0 = rotl(s->v0, 32);
+		s->v2 += s->v3;
+		s->v3 = rotl(s->v3, 16) ^ s->v2;
+		s->v0 += s->v3;
+		s->v3 = rotl(s->v3, 21) ^ s->v0;
+		s->v2 += s->v1;
+		s->v1 = rotl(s->v1, 17) ^ s->v2;
+		s->v2 = rotl(s->v2, 32);
+	}
+}
+
+static inline void
+sip_word(struct sip *s, uint64_t w)
+{
+	s->v3 ^= w;
+	sip_rounds(s, 2);
+	s->v0 ^= w;
+}
+
+/* Absorb key and text; what is left are the final rounds.  v1mark is 0xee for
+ * the variant with 128 bits. */
+static void
+sip_absorb(
+    struct sip *s, const struct hash_key *key, uint64_t v1mark, struct span in)
+{
+	uint64_t w;
+	size_t i, left = in.len & 7, whole = in.len - left;
+
+	s->v0 = key->k[0] ^ 0x736f6d6570736575ULL;
+	s->v1 = key->k[1] ^ 0x646f72616e646f6dULL ^ v1mark;
+	s->v2 = key->k[0] ^ 0x6c7967656e657261ULL;
+	s->v3 = key->k[1] ^ 0x7465646279746573ULL;
+	for (i = 0; i < whole; i += 8) {
+		memcpy(&w, in.p + i, 8);
+		sip_word(s, le64toh(w));
+	}
+	w = 0;
+	if (left > 0)
+		memcpy(&w, in.p + whole, left);
+	sip_word(s, le64toh(w) | (uint64_t)in.len << 56);
+}
+
+static inline uint64_t
+sip_fold(const struct sip *s)
+{
+	return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
+}
+
+uint64_t
+hash_64(const struct hash_key *key, struct span in)
+{
+	struct sip s;
+
+	sip_absorb(&s, key, 0, in);
+	s.v2 ^= 0xff;
+	sip_rounds(&s, 4);
+	return sip_fold(&s);
+}
+
+void
+hash_128(const struct hash_key *key, struct span in, uint64_t out[2])
+{
+	struct sip s;
+
+	sip_absorb(&s, key, 0xee, in);
+	s.v2 ^= 0xee;
+	sip_rounds(&s, 4);
+	out[0] = sip_fold(&s);
+	s.v1 ^= 0xdd;
+	sip_rounds(&s, 4);
+	out[1] = sip_fold(&s);
+}
+
+/* Twice as many buckets as nodes at most; begins with 64. */
+static int
+htab_grow(struct htab *t)
+{
+	struct hnode **b, *n, *next;
+	uint32_t i, want = t->nbucket == 0 ? 64 : t->nbucket * 2;
+
+	if ((b = calloc(want, sizeof(*b))) == NULL)
+		return -1;
+	for (i = 0; i < t->nbucket; i++)
+		for (n = t->bucket[i]; n != NULL; n = next) {
+			next = n->next;
+			n->next = b[n->hash & (want - 1)];
+			b[n->hash & (want - 1)] = n;
+		}
+	free(t->bucket);
+	t->bucket = b;
+	t->nbucket = want;
+	return 0;
+}
+
+int
+htab_add(struct htab *t, struct hnode *n, uint64_t hash)
+{
+	struct hnode **at;
+
+	/* Growing may fail as long as there are buckets: chains get longer. */
+	if (t->n >= t->nbucket && htab_grow(t) == -1 && t->nbucket == 0)
+		return -1;
+	n->hash = hash;
+	at = &t->bucket[hash & (t->nbucket - 1)];
+	n->next = *at;
+	*at = n;
+	t->n++;
+	return 0;
+}
+
+struct hnode *
+htab_find(const struct htab *t, uint64_t hash)
+{
+	struct hnode *n;
+
+	if (t->nbucket == 0)
+		return NULL;
+	for (n = t->bucket[hash & (t->nbucket - 1)]; n != NULL; n = n->next)
+		if (n->hash == hash)
+			return n;
+	return NULL;
+}
+
+struct hnode *
+htab_next(const struct hnode *n)
+{
+	uint64_t hash = n->hash;
+	struct hnode *m;
+
+	for (m = n->next; m != NULL; m = m->next)
+		if (m->hash == hash)
+			return m;
+	return NULL;
+}
+
+void
+htab_del(struct htab *t, struct hnode *n)
+{
+	struct hnode **at = &t->bucket[n->hash & (t->nbucket - 1)];
+
+	while (*at != n)
+		at = &(*at)->next;
+	*at = n->next;
+	n->next = NULL;
+	t->n--;
+}
+
+void
+htab_free(struct htab *t)
+{
+	free(t->bucket);
+	memset(t, 0, sizeof(*t));
+}

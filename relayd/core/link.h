@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A gateway's link as a state machine: one enum, one table state × event →
+ * state, one function through which every change passes (DESIGN 3).
+ */
+#ifndef LINK_H
+#define LINK_H
+
+#include <stdint.h>
+
+#include "limit.h"
+#include "span.h"
+#include "timer.h"
+
+struct gateway;
+
+enum link_state {
+	LINK_NONE, /* in the table: the event changes nothing here */
+	LINK_UNPROVISIONED,
+	LINK_WAIT, /* until the next dial */
+	LINK_DIAL, /* name, TCP, proxy */
+	LINK_TLS,
+	LINK_TOKEN,
+	LINK_UPGRADE,
+	LINK_HELLO, /* hellos sent, first descriptor not here */
+	LINK_UP,
+	LINK_DRAIN, /* going_idle sent, waiting for its ack and for results */
+	LINK_CLOSE, /* close frame sent, waiting for the peer's */
+	LINK_DISABLED,
+	LINK_STOPPED,
+	LINK_STATES
+};
+
+enum link_event {
+	LE_CREDENTIAL,	   /* a usable credential */
+	LE_CREDENTIAL_NEW, /* a usable one, other than before */
+	LE_NO_CREDENTIAL,
+	LE_TIMER, /* the state's deadline */
+	LE_DIALED,
+	LE_DIALED_PLAIN, /* no TLS on this link */
+	LE_DIAL_FAILED,
+	LE_TLS_UP,
+	LE_TLS_FAILED,
+	LE_TOKEN,
+	LE_TOKEN_REFUSED,
+	LE_UPGRADED,
+	LE_UPGRADE_REFUSED,
+	LE_DESCRIPTOR, /* the first of this connection */
+	LE_DRAINED,
+	LE_CLOSED,	 /* the peer's close frame (not 4401) */
+	LE_LOST,	 /* connection ended or reset without one */
+	LE_PROTOCOL,	 /* the peer broke WebSocket's rules */
+	LE_SILENT,	 /* no pong in time */
+	LE_REFUSED,	 /* 4401 that decides nothing yet */
+	LE_REFUSED_ONCE, /* 4401 after a success: one more dial at once */
+	LE_REVOKED,	 /* 4401 to that dial */
+	LE_AUTHD_GONE,	 /* relay-authd restarted: a dial without its token is
+			    void */
+	LE_CHANGED,	 /* settings changed */
+	LE_STOP,
+	LINK_EVENTS
+};
+
+/* The phases of a failed dial that `status` and `explain` name. */
+struct last_close {
+	uint16_t code;	 /* WebSocket close code, or 0 */
+	uint16_t status; /* HTTP status of a refused upgrade, or 0 */
+	uint8_t by_us;
+	uint64_t at;		       /* core time; 0: never */
+	char reason[LIMIT_REASON + 1]; /* made safe */
+};
+
+struct link {
+	enum link_state state;
+	uint64_t since; /* core time of the change of public state */
+	char reason[LIMIT_REASON + 1]; /* of the last change, safe to print */
+	uint32_t attempt;   /* dials since the last healthy connection */
+	uint8_t ever_up;    /* a handshake succeeded since the start */
+	uint8_t troubled;   /* lost or refused since the last handshake */
+	uint8_t strike;	    /* one 4401 after a success: this dial decides */
+	uint8_t usable;	    /* relay-authd holds a credential */
+	uint8_t restart;    /* after the close: dial again (settings) */
+	uint64_t up_at;	    /* core time of the last handshake */
+	uint64_t next_dial; /* core time, in LINK_WAIT */
+	struct timer timer; /* the state's deadline */
+	struct timer ping_timer, pong_timer;
+	uint64_t ping_at;     /* core time the open ping left; 0: none */
+	int64_t rtt_ms;	      /* -1: not measured yet */
+	uint64_t last_read;   /* core time of the last byte */
+	uint64_t last_event;  /* core time of the last inbound; 0: never */
+	uint64_t drain_until; /* LINK_DRAIN: end of the budget */
+	uint8_t drain_acked;
+	struct last_close last_close;
+	/* written by the world, shown by status */
+	char address[64];     /* reached by the last dial */
+	int64_t clock_skew_s; /* peer minus us, from Date; INT64_MIN: unknown */
+};
+
+void link_init(struct gateway *gw);
+/* Something happened; why is for people (foreign text made safe by us). */
+void link_event(struct gateway *gw, enum link_event ev, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The HTTP status that refused the upgrade, before LE_UPGRADE_REFUSED. */
+void link_http_status(struct gateway *gw, int status);
+/* Bytes arrived: the peer lives. */
+void link_heard(struct gateway *gw);
+/* The link's frames, from the wire. */
+void link_pong(struct gateway *gw);
+void link_closed(struct gateway *gw, uint16_t code, struct span reason);
+void link_idle_ack(struct gateway *gw);
+/* Something outstanding was answered: a drain may be over. */
+void link_check_drained(struct gateway *gw);
+/* Go down in order: to dial again with other settings (restart), or for good.
+ * budget_ms 0: the usual. */
+void link_leave(struct gateway *gw, int restart, uint64_t budget_ms);
+void link_free(struct gateway *gw);
+
+/* The state by its public name: "connected", "retrying", … (DESIGN 3). */
+const char *link_public(const struct gateway *gw);
+/* The finer state, for explain and debug: "tls", "upgrade", … */
+const char *link_phase(const struct gateway *gw);
+/* Whether frames can be sent. */
+int link_is_up(const struct gateway *gw);
+
+#endif

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: ISC */
+/* Requests to the connector: ids mapped, each answered exactly once. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent.h"
+#include "core.h"
+
+#define WAIT_MS	  10000 /* DESIGN 2: for a reconnect, as long as not written */
+#define ANSWER_MS 30000 /* CONTRACT 3 */
+#define RID_MAX	  512	/* bytes of an agent's requestId, quotes included */
+
+static void on_timer(void *);
+
+void
+outbound_init(struct gateway *gw)
+{
+	struct outbound_state *os = &gw->outbound;
+
+	TAILQ_INIT(&os->waiting);
+	TAILQ_INIT(&os->sent);
+	os->next_id = 1;
+	timer_init(&os->timer, on_timer, gw);
+}
+
+static struct outbound_queue *
+queue_of(struct gateway *gw, const struct outbound *o)
+{
+	return o->queued ? &gw->outbound.sent : &gw->outbound.waiting;
+}
+
+/* Out of all tables, and freed. */
+static void
+outbound_drop(struct gateway *gw, struct outbound *o)
+{
+	TAILQ_REMOVE(queue_of(gw, o), o, entry);
+	htab_del(&gw->outbound.by_id, &o->by_id);
+	gw->outbound.n--;
+	if (o->agent != NULL)
+		o->agent->noutbound--;
+	free(o);
+}
+
+void
+outbound_free(struct gateway *gw)
+{
+	struct outbound *o;
+
+	while ((o = TAILQ_FIRST(&gw->outbound.sent)) != NULL ||
+	    (o = TAILQ_FIRST(&gw->outbound.waiting)) != NULL)
+		outbound_drop(gw, o);
+	htab_free(&gw->outbound.by_id);
+	timer_clear(&gw->core->timers, &gw->outbound.timer);
+}
+
+/* Each queue is in the order of its deadlines. */
+static void
+rearm(struct gateway *gw)
+{
+	struct outbound *a = TAILQ_FIRST(&gw->outbound.waiting),
+			*b = TAILQ_FIRST(&gw->outbound.sent);
+	uint64_t when = TIMER_NEVER;
+
+	if (a != NULL)
+		when = a->deadline;
+	if (b != NULL && b->deadline < when)
+		when = b->deadline;
+	if (when == TIMER_NEVER)
+		timer_clear(&gw->core->timers, &gw->outbound.timer);
+	else
+		timer_set(&gw->core->timers, &gw->outbound.timer, when);
+}
+
+static void
+answer_agent(struct agent *a, struct span rid, struct span result)
+{
+	struct span piece[] = {
+	    SPAN_LIT("{\"type\":\"outbound_result\",\"requestId\":"), rid,
+	    SPAN_LIT(",\"result\":"), result, SPAN_LIT("}")};
+
+	(void)agent_line(a, piece, 5);
+}
+
+/* The answer, to whom it belongs; the request is over. */
+static void
+answer(struct gateway *gw, struct outbound *o, struct span result)
+{
+	struct core *c = gw->core;
+
+	if (o->agent != NULL)
+		answer_agent(
+		    o->agent, (struct span){o->data, o->ridlen}, result);
+	else if (o->cookie != 0)
+		c->io->send_result(c->arg, o->cookie, result);
+	outbound_drop(gw, o);
+}
+
+/* An answer of our own. */
+static void
+put_failure(struct buf *b, const char *error, int ambiguous)
+{
+	buf_reset(b);
+	(void)buf_adds(b, SPAN_LIT("{\"success\":false"));
+	json_put_member_str(b, "error", span_str(error));
+	if (ambiguous)
+		json_put_member_bool(b, "ambiguous", 1);
+	(void)buf_add(b, "}", 1);
+}
+
+static void
+fail(struct gateway *gw, struct outbound *o, const char *error, int ambiguous)
+{
+	struct buf *b = &gw->core->scratch;
+
+	put_failure(b, error, ambiguous);
+	if (ambiguous)
+		gw->count.outbound_ambiguous++;
+	else
+		gw->count.outbound_failed++;
+	answer(gw, o, buf_span(b));
+}
+
+static const char *
+why_not_sent(const struct gateway *gw, char *out, size_t cap)
+{
+	(void)snprintf(out, cap,
+	    "not connected to the connector (%s: %s); "
+	    "the request was not sent",
+	    link_public(gw), gw->link.reason);
+	return out;
+}
+
+static void
+on_timer(void *arg)
+{
+	struct gateway *gw = arg;
+	struct outbound *o;
+	uint64_t now = gw->core->now;
+	char why[LIMIT_REASON * 2];
+
+	while ((o = TAILQ_FIRST(&gw->outbound.waiting)) != NULL &&
+	    o->deadline <= now)
+		fail(gw, o, why_not_sent(gw, why, sizeof(why)), 0);
+	while (
+	    (o = TAILQ_FIRST(&gw->outbound.sent)) != NULL && o->deadline <= now)
+		fail(gw, o, "relay outbound timed out", 1);
+	rearm(gw);
+	link_check_drained(gw);
+}
+
+/* Hand the frame to the wire, or let it wait for the link. */
+static void
+submit(struct gateway *gw, struct outbound *o)
+{
+	struct span line = {o->data + o->ridlen, o->linelen};
+
+	if (gw->link.state == LINK_UP && wire_line(gw, &line, 1, &o->at) == 0) {
+		o->queued = 1;
+		o->deadline = gw->core->now + ANSWER_MS;
+		TAILQ_INSERT_TAIL(&gw->outbound.sent, o, entry);
+	} else {
+		o->queued = 0;
+		TAILQ_INSERT_TAIL(&gw->outbound.waiting, o, entry);
+	}
+}
+
+/* Whether waiting for the link makes no sense. */
+static int
+is_down_for_good(const struct gateway *gw)
+{
+	enum link_state s = gw->link.state;
+
+	return s == LINK_DISABLED || s == LINK_UNPROVISIONED ||
+	    s == LINK_STOPPED || gw->core->stopping;
+}
+
+/* Members that we write ourselves. */
+static int
+is_ours(struct span key)
+{
+	return span_eq(key, SPAN_LIT("type")) ||
+	    span_eq(key, SPAN_LIT("requestId")) ||
+	    span_eq(key, SPAN_LIT("action"));
+}
+
+/*
+ * The frame: our request id, the action with its scope filled in, what else
+ * the agent's frame brought, and platform and botId when it brought none and
+ * the chat's platform is known (CONTRACT 3).
+ */
+static const char *
+build(struct gateway *gw, int root, int action, uint64_t id, struct buf *b)
+{
+	const struct json_doc *doc = &gw->core->doc;
+	struct chat *chat;
+	const char *why;
+	int n, i, tagged = 0;
+
+	buf_reset(b);
+	(void)buf_addf(b,
+	    "{\"type\":\"outbound\",\"requestId\":\"%s-%llu\","
+	    "\"action\":",
+	    gw->core->epoch, (unsigned long long)id);
+	why = egress_action(&gw->egress, doc, action, b, &chat);
+	if (why != NULL)
+		return why;
+	for (n = root == -1 ? -1 : json_first(doc, root); n != -1;
+	     n = json_next(doc, n)) {
+		struct span key = {
+		    doc->text + doc->node[n].key, doc->node[n].keylen};
+
+		if (is_ours(key))
+			continue;
+		tagged |= span_eq(key, SPAN_LIT("platform"));
+		(void)buf_add(b, ",", 1);
+		(void)buf_add(b, doc->text + doc->node[n].key - 1,
+		    (size_t)doc->node[n].val + doc->node[n].vallen -
+			doc->node[n].key + 1);
+	}
+	if (!tagged && chat != NULL && chat->platform != NULL &&
+	    (i = core_identity(gw, span_str(chat->platform))) != -1) {
+		json_put_member_str(b, "platform", span_str(chat->platform));
+		json_put_member_str(
+		    b, "botId", span_str(gw->conf.identity[i].bot_id));
+	}
+	(void)buf_add(b, "}", 1);
+	if (b->failed || buf_len(b) > LIMIT_LINE)
+		return "the frame is longer than 1 MiB";
+	return NULL;
+}
+
+static struct outbound *
+outbound_new(struct gateway *gw, uint64_t id, struct span rid, struct span line)
+{
+	struct outbound *o = malloc(sizeof(*o) + rid.len + line.len);
+
+	if (o == NULL)
+		return NULL;
+	memset(o, 0, sizeof(*o));
+	o->id = id;
+	o->ridlen = (uint16_t)rid.len;
+	o->linelen = (uint32_t)line.len;
+	o->deadline = gw->core->now + WAIT_MS;
+	if (rid.len > 0)
+		memcpy(o->data, rid.p, rid.len);
+	memcpy(o->data + rid.len, line.p, line.len);
+	if (htab_add(&gw->outbound.by_id, &o->by_id, id) == -1) {
+		free(o);
+		return NULL;
+	}
+	gw->outbound.n++;
+	gw->count.outbound++;
+	return o;
+}
+
+/* Check, build, queue.  NULL, or why not. */
+static const char *
+request(struct gateway *gw, struct agent *a, uint64_t cookie, struct span rid,
+    int root, int action)
+{
+	struct buf *b = &gw->core->scratch;
+	struct outbound *o;
+	const char *why;
+	uint64_t id = gw->outbound.next_id;
+
+	if (gw->core->doc.full)
+		return "the action has too many members";
+	if (gw->outbound.n >= LIMIT_OUTBOUND ||
+	    (a != NULL && a->noutbound >= LIMIT_OUTBOUND_AGENT))
+		return "too many requests are waiting for their result";
+	if ((why = build(gw, root, action, id, b)) != NULL)
+		return why;
+	if ((o = outbound_new(gw, id, rid, buf_span(b))) == NULL)
+		return "no memory";
+	gw->outbound.next_id++;
+	o->agent = a;
+	o->cookie = cookie;
+	if (a != NULL)
+		a->noutbound++;
+	submit(gw, o);
+	rearm(gw);
+	return NULL;
+}
+
+const char *
+outbound_request(struct agent *a, int request_id, int action)
+{
+	struct gateway *gw = a->gw;
+	struct buf *b = &gw->core->scratch;
+	char copy[RID_MAX], text[LIMIT_REASON * 2];
+	struct span rid = json_raw(&gw->core->doc, request_id);
+	const char *why;
+
+	if (json_str_raw(&gw->core->doc, request_id).p == NULL ||
+	    rid.len > sizeof(copy))
+		return "outbound: requestId must be a string of at most 510 "
+		       "bytes";
+	memcpy(copy, rid.p, rid.len);
+	rid.p = copy;
+	if (is_down_for_good(gw))
+		why = why_not_sent(gw, text, sizeof(text));
+	else
+		why = request(gw, a, 0, rid, JSON_ROOT, action);
+	if (why != NULL) {
+		gw->count.outbound_failed++;
+		put_failure(b, why, 0);
+		answer_agent(a, rid, buf_span(b));
+	}
+	return NULL;
+}
+
+const char *
+outbound_operator(struct gateway *gw, struct span action, uint64_t cookie)
+{
+	struct json_doc *doc = &gw->core->doc;
+
+	if (is_down_for_good(gw))
+		return gw->link.reason;
+	if (json_parse(doc, action.p, action.len, 2) == -1)
+		return doc->err;
+	return request(gw, NULL, cookie, (struct span){"", 0}, -1, JSON_ROOT);
+}
+
+void
+outbound_result(struct gateway *gw, int request_id, int result)
+{
+	const struct json_doc *doc = &gw->core->doc;
+	struct hnode *n;
+	struct outbound *o;
+	int success;
+	uint64_t id = core_parse_id(gw->core, json_str_raw(doc, request_id));
+
+	n = id == 0 ? NULL : htab_find(&gw->outbound.by_id, id);
+	if (n == NULL || result == -1) {
+		gw->count.unknown_frames++;
+		return;
+	}
+	o = (struct outbound *)(void *)((char *)n -
+	    offsetof(struct outbound, by_id));
+	if (!o->queued)
+		return;
+	success = json_get(doc, result, "success");
+	if (success != -1 && doc->node[success].type == JSON_TRUE)
+		gw->count.outbound_ok++;
+	else
+		gw->count.outbound_failed++;
+	answer(gw, o, json_raw(doc, result));
+	rearm(gw);
+	link_check_drained(gw);
+}
+
+void
+outbound_link_up(struct gateway *gw)
+{
+	struct outbound_queue q = TAILQ_HEAD_INITIALIZER(q);
+	struct outbound *o;
+
+	TAILQ_CONCAT(&q, &gw->outbound.waiting, entry);
+	while ((o = TAILQ_FIRST(&q)) != NULL) {
+		TAILQ_REMOVE(&q, o, entry);
+		submit(gw, o);
+	}
+	rearm(gw);
+}
+
+void
+outbound_link_lost(struct gateway *gw, uint64_t written)
+{
+	struct outbound_queue q = TAILQ_HEAD_INITIALIZER(q);
+	struct outbound *o, *next;
+
+	/* What never left may leave yet, before what came later. */
+	TAILQ_FOREACH_SAFE (o, &gw->outbound.sent, entry, next) {
+		if (o->at < written) {
+			fail(gw, o, "relay transport connection lost", 1);
+			continue;
+		}
+		TAILQ_REMOVE(&gw->outbound.sent, o, entry);
+		o->queued = 0;
+		o->deadline = gw->core->now + WAIT_MS;
+		TAILQ_INSERT_TAIL(&q, o, entry);
+	}
+	TAILQ_CONCAT(&q, &gw->outbound.waiting, entry);
+	TAILQ_CONCAT(&gw->outbound.waiting, &q, entry);
+	rearm(gw);
+}
+
+void
+outbound_agent_gone(struct agent *a)
+{
+	struct outbound_state *os = &a->gw->outbound;
+	struct outbound *o, *next;
+
+	TAILQ_FOREACH (o, &os->sent, entry)
+		if (o->agent == a)
+			o->agent = NULL;
+	/* Not sent, and nobody left to hear of it: but a person may be waiting
+	 * for the message. */
+	TAILQ_FOREACH_SAFE (o, &os->waiting, entry, next)
+		if (o->agent == a)
+			o->agent = NULL;
+	a->noutbound = 0;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Placement: events of one session go to one agent, in order; a new session
+ * goes to the least loaded agent that serves its platform.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent.h"
+#include "core.h"
+#include "place.h"
+
+/* A session of a platform that no identity fronts: any agent may have it. */
+#define ANY_PLATFORM 0xffff
+
+static struct session *
+session_find(const struct gateway *gw, struct span key, uint64_t hash)
+{
+	struct hnode *n;
+	struct session *s;
+
+	for (n = htab_find(&gw->delivery.sessions, hash); n != NULL;
+	     n = htab_next(n)) {
+		s = (struct session *)(void *)((char *)n -
+		    offsetof(struct session, node));
+		if (span_eq((struct span){s->key, s->len}, key))
+			return s;
+	}
+	return NULL;
+}
+
+static void
+session_drop(struct gateway *gw, struct session *s)
+{
+	struct delivery_state *ds = &gw->delivery;
+
+	if (s->agent != NULL)
+		s->agent->nsession--;
+	TAILQ_REMOVE(&ds->idle, s, lru);
+	ds->nidle--;
+	htab_del(&ds->sessions, &s->node);
+	free(s);
+}
+
+struct session *
+session_get(struct gateway *gw, struct span key, int identity)
+{
+	struct delivery_state *ds = &gw->delivery;
+	uint64_t hash = hash_64(&gw->core->key, key);
+	struct session *s = session_find(gw, key, hash);
+
+	if (s != NULL)
+		return s;
+	if (ds->nidle >= LIMIT_SESSIONS)
+		session_drop(gw, TAILQ_FIRST(&ds->idle));
+	if ((s = calloc(1, sizeof(*s) + key.len)) == NULL)
+		return NULL;
+	s->len = (uint16_t)key.len;
+	memcpy(s->key, key.p, key.len);
+	s->platform = identity == -1 ? ANY_PLATFORM : (uint16_t)identity;
+	if (htab_add(&ds->sessions, &s->node, hash) == -1) {
+		free(s);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&ds->idle, s, lru);
+	ds->nidle++;
+	return s;
+}
+
+void
+session_open(struct gateway *gw, struct session *s)
+{
+	if (s->open++ > 0)
+		return;
+	TAILQ_REMOVE(&gw->delivery.idle, s, lru);
+	gw->delivery.nidle--;
+}
+
+void
+session_close(struct gateway *gw, struct session *s)
+{
+	if (--s->open > 0)
+		return;
+	TAILQ_INSERT_TAIL(&gw->delivery.idle, s, lru);
+	gw->delivery.nidle++;
+}
+
+/* The least loaded agent that may have the session, or NULL. */
+static struct agent *
+choose(const struct gateway *gw, const struct session *s)
+{
+	struct agent *a, *best = NULL;
+
+	TAILQ_FOREACH (a, &gw->agents, entry) {
+		if (a->state != AGENT_READY || a->draining ||
+		    (s->platform != ANY_PLATFORM &&
+			!agent_serves(a, s->platform)))
+			continue;
+		if (best == NULL ||
+		    a->ninflight + a->nqueued <
+			best->ninflight + best->nqueued ||
+		    (a->ninflight + a->nqueued ==
+			    best->ninflight + best->nqueued &&
+			a->nsession < best->nsession))
+			best = a;
+	}
+	return best;
+}
+
+static void
+queue_to(struct agent *a, struct delivery *d)
+{
+	d->agent = a;
+	TAILQ_INSERT_TAIL(&a->queued, d, entry);
+	a->nqueued++;
+}
+
+/* Find the session an agent.  0, or -1 when there is none. */
+static int
+assign(struct gateway *gw, struct session *s)
+{
+	if (s->agent != NULL)
+		return 0;
+	if ((s->agent = choose(gw, s)) == NULL)
+		return -1;
+	s->agent->nsession++;
+	return 0;
+}
+
+void
+place(struct gateway *gw, struct delivery *d)
+{
+	if (assign(gw, d->session) == -1) {
+		TAILQ_INSERT_TAIL(&gw->delivery.unplaced, d, entry);
+		return;
+	}
+	queue_to(d->session->agent, d);
+	place_give(d->session->agent);
+}
+
+void
+place_all(struct gateway *gw)
+{
+	struct delivery *d, *next;
+
+	TAILQ_FOREACH_SAFE (d, &gw->delivery.unplaced, entry, next) {
+		if (assign(gw, d->session) == -1)
+			continue;
+		TAILQ_REMOVE(&gw->delivery.unplaced, d, entry);
+		queue_to(d->session->agent, d);
+	}
+}
+
+/* Send the line; one that was tried before says so. */
+static int
+send_line(struct agent *a, struct delivery *d)
+{
+	struct span piece[2];
+
+	piece[0] = (struct span){d->data + d->cidlen, d->linelen};
+	if (d->tries == 0)
+		return agent_line(a, piece, 1);
+	piece[0].len--;
+	piece[1] = SPAN_LIT(",\"redelivered\":true}");
+	return agent_line(a, piece, 2);
+}
+
+void
+place_give(struct agent *a)
+{
+	struct gateway *gw = a->gw;
+	struct delivery *d;
+
+	while (
+	    a->ninflight < a->window && (d = TAILQ_FIRST(&a->queued)) != NULL) {
+		if (send_line(a, d) == -1)
+			return;
+		TAILQ_REMOVE(&a->queued, d, entry);
+		a->nqueued--;
+		TAILQ_INSERT_TAIL(&a->inflight, d, entry);
+		a->ninflight++;
+		d->inflight = 1;
+		d->given = gw->core->now;
+		if (d->tries > 0)
+			gw->count.redelivered++;
+		if (d->tries < UINT8_MAX)
+			d->tries++;
+		a->delivered++;
+		gw->count.delivered++;
+		if (!timer_armed(&a->ack_timer))
+			timer_set(&gw->core->timers, &a->ack_timer,
+			    d->given + a->ack_timeout_ms);
+	}
+}
+
+void
+place_take(struct delivery *d)
+{
+	struct agent *a = d->agent;
+
+	if (a == NULL)
+		return;
+	if (d->inflight) {
+		TAILQ_REMOVE(&a->inflight, d, entry);
+		a->ninflight--;
+	} else {
+		TAILQ_REMOVE(&a->queued, d, entry);
+		a->nqueued--;
+	}
+	d->inflight = 0;
+	d->agent = NULL;
+}
+
+/* Among the unplaced by age: ids grow with arrival. */
+static void
+unplace(struct gateway *gw, struct delivery *d)
+{
+	struct delivery_queue *q = &gw->delivery.unplaced;
+	struct delivery *at;
+
+	TAILQ_FOREACH_REVERSE(at, q, delivery_queue, entry)
+	if (at->id < d->id)
+		break;
+	if (at == NULL)
+		TAILQ_INSERT_HEAD(q, d, entry);
+	else
+		TAILQ_INSERT_AFTER(q, at, d, entry);
+}
+
+/* The session may go to another agent. */
+static void
+unassign(struct agent *a, struct session *s)
+{
+	if (s->agent != a)
+		return;
+	s->agent = NULL;
+	a->nsession--;
+}
+
+void
+place_back(struct agent *a, int inflight)
+{
+	struct gateway *gw = a->gw;
+	struct delivery *d;
+	struct session *s;
+
+	/* A session that keeps events in flight stays, for the order. */
+	TAILQ_FOREACH (d, &a->inflight, entry)
+		d->session->pinned = !inflight;
+	while ((d = TAILQ_FIRST(&a->queued)) != NULL ||
+	    (inflight && (d = TAILQ_FIRST(&a->inflight)) != NULL)) {
+		place_take(d);
+		if (!d->session->pinned)
+			unassign(a, d->session);
+		unplace(gw, d);
+	}
+	TAILQ_FOREACH (d, &a->inflight, entry)
+		d->session->pinned = 0;
+	TAILQ_FOREACH (s, &gw->delivery.idle, lru)
+		unassign(a, s);
+}
+
+void
+place_forget(struct gateway *gw)
+{
+	struct delivery_state *ds = &gw->delivery;
+	struct delivery *d;
+	struct session *s;
+
+	while ((s = TAILQ_FIRST(&ds->idle)) != NULL)
+		session_drop(gw, s);
+	TAILQ_FOREACH (d, &ds->unplaced, entry)
+		d->session->platform = ANY_PLATFORM;
+}

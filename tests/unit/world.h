@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A small world around the engine's core for tests: a clock that is set by
+ * hand, a connector that speaks WebSocket in memory, agents that keep what
+ * they are sent.
+ */
+#ifndef WORLD_H
+#define WORLD_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent.h"
+#include "core.h"
+
+#define WORLD_AGENTS 4
+
+struct world_agent {
+	struct world *w;
+	struct agent *a; /* NULL: gone */
+	struct buf in;	 /* lines it was sent, newlines added */
+	int closed, deaf;
+	char why[128];
+};
+
+struct world {
+	struct core *c;
+	struct gateway *gw;
+	struct gateway_conf conf;
+	uint64_t now;
+	int dials, tls, mints, upgrades, drops, reading, states, remarks;
+	char state[32];
+	struct buf lines; /* what the connector got, newlines and all */
+	int pings, closes;
+	uint16_t close_code;
+	struct ws_decoder dec;
+	struct buf raw;
+	struct buf result; /* of the operator's send */
+	struct world_agent agent[WORLD_AGENTS];
+	int nagent;
+	char *seen;
+};
+
+static void
+w_dial(void *arg, struct gateway *gw)
+{
+	(void)gw;
+	((struct world *)arg)->dials++;
+}
+static void
+w_tls(void *arg, struct gateway *gw)
+{
+	(void)gw;
+	((struct world *)arg)->tls++;
+}
+static void
+w_mint(void *arg, struct gateway *gw)
+{
+	(void)gw;
+	((struct world *)arg)->mints++;
+}
+static void
+w_upgrade(void *arg, struct gateway *gw)
+{
+	(void)gw;
+	((struct world *)arg)->upgrades++;
+}
+static void
+w_drop(void *arg, struct gateway *gw)
+{
+	(void)gw;
+	((struct world *)arg)->drops++;
+}
+static void
+w_output(void *arg, struct gateway *gw)
+{
+	(void)arg;
+	(void)gw;
+}
+static void
+w_read(void *arg, struct gateway *gw, int on)
+{
+	(void)gw;
+	((struct world *)arg)->reading = on;
+}
+static int
+w_agent_send(void *arg, struct agent *a, const struct span *p, int n)
+{
+	struct world_agent *wa = a->io;
+	int i;
+
+	(void)arg;
+	if (wa->deaf)
+		return -1;
+	for (i = 0; i < n; i++)
+		assert_int_equal(buf_adds(&wa->in, p[i]), 0);
+	assert_int_equal(buf_add(&wa->in, "\n", 1), 0);
+	return 0;
+}
+static void
+w_agent_close(void *arg, struct agent *a, const char *why)
+{
+	struct world_agent *wa = a->io;
+
+	(void)arg;
+	wa->closed = 1;
+	wa->a = NULL;
+	(void)snprintf(wa->why, sizeof(wa->why), "%s", why);
+}
+static void
+w_state(void *arg, struct gateway *gw)
+{
+	struct world *w = arg;
+
+	w->states++;
+	(void)snprintf(w->state, sizeof(w->state), "%s", link_public(gw));
+}
+static void
+w_result(void *arg, uint64_t cookie, struct span r)
+{
+	struct world *w = arg;
+
+	assert_int_equal(cookie, 77);
+	buf_reset(&w->result);
+	assert_int_equal(buf_adds(&w->result, r), 0);
+}
+static void
+w_remark(
+    void *arg, struct gateway *gw, int level, const char *ev, const char *text)
+{
+	(void)gw;
+	(void)level;
+	(void)ev;
+	(void)text;
+	((struct world *)arg)->remarks++;
+}
+static void
+w_tap(void *arg, struct gateway *gw, enum tap_dir dir, struct span line)
+{
+	(void)arg;
+	(void)gw;
+	(void)dir;
+	(void)line;
+}
+
+static const struct core_io world_io = {w_dial, w_tls, w_mint, w_upgrade,
+    w_drop, w_output, w_read, w_agent_send, w_agent_close, w_state, w_result,
+    w_remark, w_tap};
+
+static struct world *
+world_new(void)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	struct gateway_conf *gc = &w->conf;
+	unsigned char seed[32];
+
+	memset(seed, 7, sizeof(seed));
+	w->now = 1000000;
+	w->reading = 1;
+	w->c = core_new(&world_io, w, seed, w->now);
+	(void)strlcpy(gc->name, "main", sizeof(gc->name));
+	gc->reconnect_min_ms = 1000;
+	gc->reconnect_max_ms = 30000;
+	gc->window = 64;
+	gc->ack_timeout_ms = 120000;
+	gc->group_per_user = 1;
+	gc->nidentity = 2;
+	(void)strlcpy(gc->identity[0].platform, "discord", 33);
+	(void)strlcpy(gc->identity[0].bot_id, "1234", 33);
+	(void)strlcpy(gc->identity[1].platform, "telegram", 33);
+	(void)strlcpy(gc->identity[1].bot_id, "99", 33);
+	w->seen = calloc(1, LIMIT_SEEN_BYTES);
+	w->gw = core_gateway_add(w->c, 3, gc, w->seen, w);
+	assert_non_null(w->gw);
+	buf_init(&w->lines, 0);
+	buf_init(&w->raw, 0);
+	buf_init(&w->result, 0);
+	return w;
+}
+
+static void
+world_free(struct world *w)
+{
+	int i;
+
+	core_free(w->c);
+	for (i = 0; i < w->nagent; i++)
+		buf_free(&w->agent[i].in);
+	buf_free(&w->lines);
+	buf_free(&w->raw);
+	buf_free(&w->result);
+	free(w->seen);
+	free(w);
+}
+
+/* End the turn; the connector reads what left. */
+static void
+world_turn(struct world *w)
+{
+	struct ws_event ev;
+	struct span out;
+	size_t used;
+
+	core_turn(w->c);
+	out = wire_output(w->gw);
+	if (out.len == 0)
+		return;
+	assert_int_equal(buf_adds(&w->raw, out), 0);
+	wire_written(w->gw, out.len);
+	for (;;) {
+		ws_decode(&w->dec, w->raw.p + w->raw.off, buf_len(&w->raw),
+		    1 << 20, &used, &ev);
+		if (ev.type == WS_EV_DATA)
+			assert_int_equal(buf_adds(&w->lines, ev.payload), 0);
+		assert_int_not_equal(ev.type, WS_EV_ERROR);
+		w->pings += ev.type == WS_EV_PING;
+		if (ev.type == WS_EV_CLOSE) {
+			w->closes++;
+			w->close_code = ev.code;
+		}
+		buf_drain(&w->raw, used);
+		if (ev.type == WS_EV_MORE || ev.type == WS_EV_CLOSE)
+			break;
+	}
+}
+
+static void
+world_time(struct world *w, uint64_t ms)
+{
+	uint64_t end = w->now + ms, next;
+
+	while ((next = core_deadline(w->c)) <= end) {
+		if (next > w->now)
+			w->now = next;
+		core_now(w->c, w->now);
+		world_turn(w);
+	}
+	w->now = end;
+	core_now(w->c, w->now);
+	world_turn(w);
+}
+
+/* The connector sends a message. */
+static void
+world_message(struct world *w, const char *text)
+{
+	size_t len = strlen(text), n;
+	char *frame = malloc(len + WS_HEAD_MAX);
+
+	n = ws_head(frame, WS_TEXT, 1, len, NULL);
+	memcpy(frame + n, text, len);
+	(void)wire_input(w->gw, frame, n + len, 1 << 20);
+	free(frame);
+	world_turn(w);
+}
+
+static void
+world_close(struct world *w, uint16_t code, const char *reason)
+{
+	char frame[160];
+	size_t len = strlen(reason), n;
+
+	n = ws_head(frame, WS_CLOSE, 1, len + 2, NULL);
+	frame[n] = (char)(code >> 8);
+	frame[n + 1] = (char)(code & 0xff);
+	memcpy(frame + n + 2, reason, len);
+	(void)wire_input(w->gw, frame, n + 2 + len, 1 << 20);
+	world_turn(w);
+}
+
+static void
+world_descriptor(struct world *w, const char *platform)
+{
+	char text[512];
+
+	(void)snprintf(text, sizeof(text),
+	    "{\"type\":\"descriptor\",\"descriptor\":{\"contract_version\":1,"
+	    "\"platform\":\"%s\",\"label\":\"L\",\"max_message_length\":2000,"
+	    "\"len_unit\":\"chars\"}}\n",
+	    platform);
+	world_message(w, text);
+}
+
+/* From the dial under way up to a sent hello. */
+static void
+world_upgrade(struct world *w)
+{
+	link_event(w->gw, LE_DIALED, "dialed");
+	link_event(w->gw, LE_TLS_UP, "tls");
+	link_event(w->gw, LE_TOKEN, "token");
+	link_event(w->gw, LE_UPGRADED, "upgraded");
+	ws_decoder_init(&w->dec, WS_SERVER, 1 << 24, 1);
+	buf_reset(&w->raw);
+	buf_reset(&w->lines);
+	world_turn(w);
+}
+
+static void
+world_up(struct world *w)
+{
+	if (w->gw->link.state == LINK_UNPROVISIONED)
+		core_credential(w->gw, 1, 1, "secret taken");
+	if (w->gw->link.state == LINK_WAIT)
+		world_time(w, 60000);
+	assert_int_equal(w->gw->link.state, LINK_DIAL);
+	world_upgrade(w);
+	world_descriptor(w, "discord");
+	world_descriptor(w, "telegram");
+	assert_int_equal(w->gw->link.state, LINK_UP);
+	buf_reset(&w->lines);
+}
+
+static struct world_agent *
+world_agent(struct world *w, const char *hello)
+{
+	struct world_agent *wa = &w->agent[w->nagent++];
+
+	wa->w = w;
+	buf_init(&wa->in, 0);
+	wa->a = core_agent_new(w->gw, 1000, 1000, 42, wa);
+	assert_non_null(wa->a);
+	if (hello != NULL)
+		core_agent_line(wa->a, hello, strlen(hello));
+	world_turn(w);
+	return wa;
+}
+
+static void
+agent_says(struct world_agent *wa, const char *fmt, ...)
+{
+	char text[4096];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	core_agent_line(wa->a, text, strlen(text));
+	world_turn(wa->w);
+}
+
+static int
+holds(struct buf *b, const char *needle)
+{
+	return memmem(buf_span(b).p, buf_len(b), needle, strlen(needle)) !=
+	    NULL;
+}
+
+/* How often a text stands there. */
+static int
+count(struct buf *b, const char *needle)
+{
+	const char *p = buf_span(b).p, *end = p + buf_len(b);
+	int n = 0;
+
+	while ((p = memmem(p, (size_t)(end - p), needle, strlen(needle))) !=
+	    NULL) {
+		n++;
+		p++;
+	}
+	return n;
+}
+
+/* An event of a discord chat. */
+static void
+world_event(
+    struct world *w, const char *buffer_id, const char *chat, const char *text)
+{
+	char line[1024];
+
+	(void)snprintf(line, sizeof(line),
+	    "{\"type\":\"inbound\",%s%s%s\"event\":{\"text\":\"%s\","
+	    "\"message_type\":\"text\",\"source\":{\"platform\":\"discord\","
+	    "\"chat_id\":\"%s\",\"chat_type\":\"group\",\"user_id\":\"u1\","
+	    "\"scope_id\":\"g1\",\"thread_id\":null}}}\n",
+	    buffer_id != NULL ? "\"bufferId\":\"" : "",
+	    buffer_id != NULL ? buffer_id : "", buffer_id != NULL ? "\"," : "",
+	    text, chat);
+	world_message(w, line);
+}
+
+/* The bufferId of the line that holds a text, as the agent was given it. */
+static const char *
+id_of(struct world_agent *wa, const char *text)
+{
+	static char id[64];
+	struct span s = buf_span(&wa->in);
+	const char *at, *from, *to, *end;
+
+	at = memmem(s.p, s.len, text, strlen(text));
+	assert_non_null(at);
+	while (at > s.p && at[-1] != '\n')
+		at--;
+	end = memchr(at, '\n', s.len - (size_t)(at - s.p));
+	from = memmem(at, (size_t)(end - at), "\"bufferId\":\"", 12);
+	assert_non_null(from);
+	from += 12;
+	to = memchr(from, '"', (size_t)(end - from));
+	(void)snprintf(id, sizeof(id), "%.*s", (int)(to - from), from);
+	return id;
+}
+
+static void
+agent_acks(struct world_agent *wa, const char *text)
+{
+	agent_says(wa, "{\"type\":\"inbound_ack\",\"bufferId\":\"%s\"}",
+	    id_of(wa, text));
+}
+
+#endif
