@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Logging.  Every process writes one line per event; children write to their
+ * standard error, from where the supervisor collects, stamps and prints them
+ * (logfmt):
+ *
+ *   2026-11-22T10:00:00.123Z info engine event=link gateway=main msg="…"
+ *
+ * The event name is stable and [a-z_]; the subject is the gateway's name or
+ * NULL; the message is for people.  What is formatted into it may be foreign:
+ * it is made visible and cut to LIMIT_LOG_LINE when printed.  Never a secret,
+ * a token, or a person's text.
+ */
+#ifndef LOG_H
+#define LOG_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <syslog.h>
+
+#include "buf.h"
+#include "span.h"
+
+enum log_mode {
+	LOG_TO_PARENT,	/* a child: tab-separated, for the supervisor */
+	LOG_TO_PEOPLE	/* the supervisor, and programs run by hand */
+};
+
+/* Once per process.  name: "engine".  Level: LOG_ERR to LOG_DEBUG. */
+void log_init(enum log_mode mode, const char *name, int level);
+/* Change the level. */
+void log_level(int level);
+/* Whether this level is printed: to spare work for LOG_DEBUG. */
+int log_on(int level);
+
+/* One event.  errno is not touched. */
+void log_say(int level, const char *event, const char *subject,
+    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+#define log_err(ev, subj, ...)	 log_say(LOG_ERR, ev, subj, __VA_ARGS__)
+#define log_warn(ev, subj, ...)	 log_say(LOG_WARNING, ev, subj, __VA_ARGS__)
+#define log_info(ev, subj, ...)	 log_say(LOG_INFO, ev, subj, __VA_ARGS__)
+#define log_debug(ev, subj, ...) log_say(LOG_DEBUG, ev, subj, __VA_ARGS__)
+
+/* Make foreign text visible in out (at most cap - 1 bytes and NUL): control
+ * characters and what is no UTF-8 as \xNN, backslash doubled.  Returns out. */
+char *log_vis(char *out, size_t cap, struct span text);
+
+/*
+ * The supervisor's side: take what a child wrote (any bytes), hand out whole
+ * lines as log lines of `name` with `pid`.  A line that is not of our form
+ * (a library, a sanitizer) becomes event=stderr.  Overlong lines are cut.
+ */
+struct log_collector {
+	const char *name;
+	int pid;
+	struct buf line; /* the incomplete last line */
+	uint8_t cut;	 /* discarding the rest of an overlong one */
+};
+void log_collect(struct log_collector *c, const char *p, size_t len);
+
+#endif
