@@ -2,8 +2,8 @@
 /* A token bucket; see rate.h. */
 #include "rate.h"
 
-#define TOKEN 1000U /* thousandths: per_s of them come back each millisecond \
-		     */
+/* In thousandths: per_s of them come back each millisecond. */
+#define TOKEN 1000U
 
 static void
 refill(struct rate *r, uint64_t now_ms)

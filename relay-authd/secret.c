@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: ISC */
+/* The gateways' credentials; see secret.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "secret.h"
+
+/* Bytes of all secrets together: LIMIT_GATEWAYS of 64 hex digits, and four
+ * times that.  Locked memory is scarce for who is not root (8 MiB). */
+#define SECRET_SPACE ((size_t)LIMIT_GATEWAYS * 256)
+
+int
+secret_open(struct secrets *s, size_t work, unsigned *flags)
+{
+	memset(s, 0, sizeof(*s));
+	s->live = calloc(LIMIT_GATEWAYS, sizeof(*s->live));
+	s->stage = calloc(LIMIT_GATEWAYS, sizeof(*s->stage));
+	if (s->live == NULL || s->stage == NULL ||
+	    vault_open(&s->vault, SECRET_SPACE, work, flags) == -1) {
+		free(s->live);
+		free(s->stage);
+		return -1;
+	}
+	return 0;
+}
+
+void
+secret_close(struct secrets *s)
+{
+	vault_close(&s->vault);
+	free(s->live);
+	free(s->stage);
+}
+
+/* Untouched entries stay untouched: their pages were never used. */
+static void
+clear(struct secret *table)
+{
+	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
+		if (table[g].present)
+			memset(&table[g], 0, sizeof(table[g]));
+}
+
+void
+secret_stage(struct secrets *s)
+{
+	secret_abort(s);
+}
+
+void
+secret_abort(struct secrets *s)
+{
+	vault_abort(&s->vault);
+	clear(s->stage);
+}
+
+static void
+copy_text(char *out, size_t cap, struct span text)
+{
+	size_t n = text.len < cap ? text.len : cap - 1;
+
+	memcpy(out, text.p, n);
+	out[n] = '\0';
+}
+
+const char *
+secret_add(struct secrets *s, const struct msg_conf_credential *m, int fd)
+{
+	struct secret *c = &s->stage[m->gateway];
+	const char *why;
+
+	if (c->present)
+		return "two credentials for one gateway";
+	if (m->name.len == 0 || m->id.len == 0)
+		return "a credential without a gateway's name and id";
+	if ((fd == -1) != (m->source == CRED_NONE))
+		return "a credential's source and its descriptor disagree";
+	c->present = 1;
+	copy_text(c->name, sizeof(c->name), m->name);
+	copy_text(c->id, sizeof(c->id), m->id);
+	c->source = (enum cred_source)m->source;
+	if (fd == -1) {
+		copy_text(c->reason, sizeof(c->reason), m->label);
+		return NULL;
+	}
+	c->text = vault_read(&s->vault, fd, LIMIT_SECRET, &why);
+	if (c->text.p == NULL)
+		/* The end of a long path says more than its beginning, and the
+		 * phrase must not be cut off. */
+		snprintf(c->reason, sizeof(c->reason), "%.*s: %s",
+		    (int)(m->label.len < 90 ? m->label.len : 90),
+		    m->label.p + (m->label.len < 90 ? 0 : m->label.len - 90),
+		    why);
+	return NULL;
+}
+
+static int
+same_credential(const struct secret *a, const struct secret *b)
+{
+	if (strcmp(a->id, b->id) != 0 ||
+	    (a->text.p == NULL) != (b->text.p == NULL))
+		return 0;
+	return a->text.p == NULL || vault_same(a->text, b->text);
+}
+
+int
+secret_other(const struct secrets *s, uint32_t gateway)
+{
+	const struct secret *was = &s->live[gateway], *is = &s->stage[gateway];
+
+	return was->present &&
+	    (!is->present || strcmp(was->name, is->name) != 0 ||
+		!same_credential(was, is));
+}
+
+static void
+settle(struct secrets *s, uint32_t gateway, int64_t now, uint64_t now_ms)
+{
+	const struct secret *was = &s->live[gateway];
+	struct secret *is = &s->stage[gateway];
+
+	if (!is->present) {
+		if (was->present)
+			s->history[gateway].removed_ms = now_ms;
+		return;
+	}
+	if (was->present)
+		is->rate = was->rate;
+	else
+		rate_init(&is->rate, SECRET_RATE, SECRET_RATE, now_ms);
+	if (was->present && same_credential(was, is)) {
+		is->since = was->since;
+		is->minted = was->minted;
+		return;
+	}
+	is->since = now;
+	s->history[gateway].generation++;
+}
+
+void
+secret_commit(struct secrets *s, int64_t now, uint64_t now_ms)
+{
+	struct secret *old = s->live;
+
+	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
+		settle(s, g, now, now_ms);
+	vault_commit(&s->vault);
+	s->live = s->stage;
+	s->stage = old;
+	clear(s->stage);
+}
+
+struct secret *
+secret_get(struct secrets *s, uint32_t gateway)
+{
+	return s->live[gateway].present ? &s->live[gateway] : NULL;
+}
+
+int
+secret_just_removed(
+    const struct secrets *s, uint32_t gateway, uint64_t now_ms, uint64_t within)
+{
+	uint64_t at = s->history[gateway].removed_ms;
+
+	return !s->live[gateway].present && at != 0 && now_ms - at < within;
+}

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: ISC */
+/* Credentials: what is taken for a secret, what is refused in which words,
+ * and when a credential counts as another one. */
+#include <sys/mman.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "../../relay-authd/secret.c"
+#include "secmem.h"
+
+#define NOW 1700000000
+
+static struct secrets all;
+
+static int
+setup(void **state)
+{
+	unsigned flags;
+
+	(void)state;
+	return secret_open(&all, 64, &flags);
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	secret_close(&all);
+	return 0;
+}
+
+/* A file with this content, its offset at the end. */
+static int
+file_of(const char *p, size_t len)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC);
+
+	assert_true(fd != -1);
+	assert_int_equal(write(fd, p, len), len);
+	return fd;
+}
+
+static void
+add(uint32_t gateway, const char *id, const char *p, size_t len)
+{
+	struct msg_conf_credential m = {.gateway = gateway,
+	    .name = SPAN_LIT("main"),
+	    .id = span_str(id),
+	    .source = CRED_FILE,
+	    .label = SPAN_LIT("/etc/s")};
+	int fd = file_of(p, len);
+
+	assert_null(secret_add(&all, &m, fd));
+	close(fd);
+}
+
+static void
+add_text(uint32_t gateway, const char *id, const char *text)
+{
+	add(gateway, id, text, strlen(text));
+}
+
+static void
+check_taken(const char *p, size_t len, const char *want)
+{
+	struct secret *s;
+
+	secret_stage(&all);
+	add(0, "gw", p, len);
+	secret_commit(&all, NOW, 1);
+	s = secret_get(&all, 0);
+	assert_non_null(s);
+	assert_non_null(s->text.p);
+	assert_string_equal(s->reason, "");
+	assert_int_equal(s->text.len, strlen(want));
+	assert_memory_equal(s->text.p, want, s->text.len);
+}
+
+static void
+check_refused(const char *p, size_t len, const char *want)
+{
+	struct secret *s;
+
+	secret_stage(&all);
+	add(0, "gw", p, len);
+	secret_commit(&all, NOW, 1);
+	s = secret_get(&all, 0);
+	assert_non_null(s);
+	assert_null(s->text.p);
+	assert_string_equal(s->reason, want);
+}
+
+static void
+taken(void **state)
+{
+	char longest[LIMIT_SECRET + 3];
+
+	(void)state;
+	check_taken("abc", 3, "abc");
+	check_taken(" \t\r\n a b \n\n", 11, "a b");
+	check_taken("s\xc3\xa9"
+		    "cret",
+	    7,
+	    "s\xc3\xa9"
+	    "cret");
+	memset(longest, 'x', sizeof(longest));
+	longest[0] = ' ';
+	longest[LIMIT_SECRET + 1] = '\0';
+	check_taken(longest, LIMIT_SECRET + 1, longest + 1);
+}
+
+static void
+refused(void **state)
+{
+	static char big[LIMIT_SECRET * 3];
+
+	(void)state;
+	check_refused("", 0, "/etc/s: is empty");
+	check_refused(" \n\t ", 4, "/etc/s: holds only white space");
+	check_refused("abcd\0ef", 7, "/etc/s: holds a NUL byte");
+	check_refused(
+	    "a\nb", 3, "/etc/s: holds a control character or a second line");
+	check_refused("a\x7f"
+		      "b",
+	    3, "/etc/s: holds a control character or a second line");
+	check_refused("a\xff"
+		      "b",
+	    3, "/etc/s: is not valid UTF-8");
+	memset(big, 'x', sizeof(big));
+	check_refused(
+	    big, LIMIT_SECRET + 1, "/etc/s: is longer than 4096 bytes");
+	check_refused(big, sizeof(big), "/etc/s: is longer than 4096 bytes");
+	/* A seal whose length is not true. */
+	check_refused("\xff\xff\0\0abc", 7, "/etc/s: holds what is no text");
+}
+
+static void
+sealed(void **state)
+{
+	struct msg_conf_credential m = {.name = SPAN_LIT("main"),
+	    .id = SPAN_LIT("gw"),
+	    .source = CRED_ENV,
+	    .label = SPAN_LIT("environment")};
+	char text[] = " from the environment\n";
+	unsigned flags = 0;
+	int fd = secmem_seal(text, strlen(text), &flags);
+
+	(void)state;
+	assert_true(fd != -1);
+	/* Twice: what the supervisor keeps must outlive the first reading. */
+	for (int i = 0; i < 2; i++) {
+		secret_stage(&all);
+		assert_null(secret_add(&all, &m, fd));
+		secret_commit(&all, NOW, 1);
+		assert_int_equal(all.live[0].text.len, 20);
+		assert_memory_equal(
+		    all.live[0].text.p, "from the environment", 20);
+	}
+	close(fd);
+}
+
+static void
+no_regular_file(void **state)
+{
+	struct msg_conf_credential m = {.name = SPAN_LIT("main"),
+	    .id = SPAN_LIT("gw"),
+	    .source = CRED_FILE,
+	    .label = SPAN_LIT("/etc/s")};
+	int fd[2];
+
+	(void)state;
+	assert_return_code(pipe(fd), 0);
+	secret_stage(&all);
+	assert_null(secret_add(&all, &m, fd[0]));
+	assert_string_equal(
+	    all.stage[0].reason, "/etc/s: is not a regular file");
+	close(fd[0]);
+	close(fd[1]);
+}
+
+static void
+items_that_must_not_be(void **state)
+{
+	struct msg_conf_credential m = {.name = SPAN_LIT("main"),
+	    .id = SPAN_LIT("gw"),
+	    .source = CRED_NONE,
+	    .label = SPAN_LIT("no secret: set one")};
+
+	(void)state;
+	secret_stage(&all);
+	assert_null(secret_add(&all, &m, -1));
+	assert_string_equal(all.stage[0].reason, "no secret: set one");
+	assert_non_null(secret_add(&all, &m, -1));
+	m.gateway = 1;
+	m.source = CRED_FILE;
+	assert_non_null(secret_add(&all, &m, -1));
+	m.source = CRED_NONE;
+	m.id = SPAN_LIT("");
+	assert_non_null(secret_add(&all, &m, -1));
+}
+
+static uint32_t
+commit(const char *id, const char *text, int64_t now)
+{
+	secret_stage(&all);
+	add_text(0, id, text);
+	secret_commit(&all, now, 1);
+	return all.history[0].generation;
+}
+
+static void
+generations(void **state)
+{
+	uint32_t first;
+
+	(void)state;
+	first = commit("gw", "one", NOW);
+	all.live[0].minted = 7;
+	assert_int_equal(commit("gw", " one\n", NOW + 5), first);
+	assert_int_equal(all.live[0].since, NOW);
+	assert_int_equal(all.live[0].minted, 7);
+	assert_int_equal(commit("gw", "two", NOW + 9), first + 1);
+	assert_int_equal(all.live[0].since, NOW + 9);
+	assert_int_equal(all.live[0].minted, 0);
+	assert_int_equal(commit("gx", "two", NOW), first + 2);
+	assert_int_equal(commit("gx", " ", NOW), first + 3);
+	assert_int_equal(commit("gx", "", NOW), first + 3);
+	/* It went and came: it may not look like the old one. */
+	secret_stage(&all);
+	secret_commit(&all, NOW, 50);
+	assert_null(secret_get(&all, 0));
+	assert_true(secret_just_removed(&all, 0, 59, 10));
+	assert_false(secret_just_removed(&all, 0, 60, 10));
+	assert_false(secret_just_removed(&all, 1, 59, 10));
+	assert_int_equal(commit("gx", "two", NOW), first + 4);
+	assert_false(secret_just_removed(&all, 0, 59, 10));
+}
+
+static void
+other_credentials_are_known_before_commit(void **state)
+{
+	(void)state;
+	commit("gw", "one", NOW);
+	secret_stage(&all);
+	assert_true(secret_other(&all, 0));
+	assert_false(secret_other(&all, 1));
+	add_text(0, "gw", "one");
+	assert_false(secret_other(&all, 0));
+	secret_stage(&all);
+	add_text(0, "gw", "onf");
+	assert_true(secret_other(&all, 0));
+	secret_abort(&all);
+	assert_memory_equal(all.live[0].text.p, "one", 3);
+}
+
+static int
+holds(const char *p, size_t len, const char *needle)
+{
+	return memmem(p, len, needle, strlen(needle)) != NULL;
+}
+
+static void
+old_secrets_are_cleansed(void **state)
+{
+	const struct vault *v = &all.vault;
+
+	(void)state;
+	commit("gw", "needle-one", NOW);
+	assert_true(holds(v->map, v->len, "needle-one"));
+	commit("gw", "needle-two", NOW);
+	assert_false(holds(v->map, v->len, "needle-one"));
+	secret_stage(&all);
+	add_text(0, "gw", "needle-three");
+	secret_abort(&all);
+	assert_false(holds(v->map, v->len, "needle-three"));
+	secret_stage(&all);
+	add_text(0, "gw", "needle-four\x01");
+	assert_false(holds(v->map, v->len, "needle-four"));
+	assert_true(holds(v->map, v->len, "needle-two"));
+}
+
+static void
+room_has_an_end(void **state)
+{
+	static char big[LIMIT_SECRET];
+	uint32_t g;
+
+	(void)state;
+	memset(big, 'x', sizeof(big));
+	secret_stage(&all);
+	for (g = 0; g < SECRET_SPACE / LIMIT_SECRET; g++)
+		add(g, "gw", big, sizeof(big));
+	assert_non_null(all.stage[g - 1].text.p);
+	add(g, "gw", "x", 1);
+	assert_null(all.stage[g].text.p);
+	assert_non_null(strstr(all.stage[g].reason, "finds no room"));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(taken, setup, teardown),
+	    cmocka_unit_test_setup_teardown(refused, setup, teardown),
+	    cmocka_unit_test_setup_teardown(sealed, setup, teardown),
+	    cmocka_unit_test_setup_teardown(no_regular_file, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		items_that_must_not_be, setup, teardown),
+	    cmocka_unit_test_setup_teardown(generations, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		other_credentials_are_known_before_commit, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		old_secrets_are_cleansed, setup, teardown),
+	    cmocka_unit_test_setup_teardown(room_has_an_end, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("secret", tests, NULL, NULL);
+}
