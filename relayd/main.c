@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * relayd: takes its options, and becomes the supervisor, or, when the
+ * supervisor started it with -R, the dialer or the engine.
+ */
+
+#include <sys/stat.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dialer.h"
+#include "engine.h"
+#include "supervisor.h"
+
+struct options {
+	int check, debug, version;
+	const char *file, *run, *state;
+};
+
+static int
+usage(void)
+{
+	fprintf(stderr,
+	    "usage: relayd [-dnv] [-f FILE] [-r RUNDIR] [-s STATEDIR]\n");
+	return EXIT_USAGE;
+}
+
+static int
+parse(struct options *o, int argc, char *argv[])
+{
+	int c;
+
+	memset(o, 0, sizeof(*o));
+	while ((c = getopt(argc, argv, "dnvf:r:s:")) != -1) {
+		switch (c) {
+		case 'd':
+			o->debug = 1;
+			break;
+		case 'n':
+			o->check = 1;
+			break;
+		case 'v':
+			o->version = 1;
+			break;
+		case 'f':
+			o->file = optarg;
+			break;
+		case 'r':
+			o->run = optarg;
+			break;
+		case 's':
+			o->state = optarg;
+			break;
+		default:
+			return -1;
+		}
+	}
+	return optind == argc ? 0 : -1;
+}
+
+/* An absolute path of a relative one, for children that change directory. */
+static int
+absolute(char *out, size_t cap, const char *path)
+{
+	char cwd[LIMIT_PATH + 1];
+	int n;
+
+	if (path[0] == '/')
+		return strlcpy(out, path, cap) < cap ? 0 : -1;
+	if (getcwd(cwd, sizeof(cwd)) == NULL)
+		return -1;
+	n = snprintf(out, cap, "%s/%s", cwd, path);
+	return n < 0 || (size_t)n >= cap ? -1 : 0;
+}
+
+/* $var/name, or $HOME/rest/name. */
+static int
+xdg(char *out, size_t cap, const struct sup_env *env, const char *var,
+    const char *rest, const char *name)
+{
+	const char *dir = sup_env_get(env, var), *home;
+	int n;
+
+	if (dir != NULL && dir[0] == '/')
+		n = snprintf(out, cap, "%s/%s", dir, name);
+	else if (rest != NULL && (home = sup_env_get(env, "HOME")) != NULL)
+		n = snprintf(out, cap, "%s/%s/%s", home, rest, name);
+	else
+		return -1;
+	return n < 0 || (size_t)n >= cap ? -1 : 0;
+}
+
+/* A directory of ours in /tmp, where others may have made one before us. */
+static int
+tmp_dir(char *out, size_t cap)
+{
+	struct stat st;
+
+	snprintf(out, cap, "/tmp/relayd-%u", (unsigned)geteuid());
+	if (mkdir(out, 0700) == 0)
+		return 0;
+	if (errno == EEXIST && lstat(out, &st) == 0 && S_ISDIR(st.st_mode) &&
+	    st.st_uid == geteuid() && (st.st_mode & 07777) == 0700)
+		return 0;
+	fprintf(stderr,
+	    "relayd: %s is not a private directory of ours: give "
+	    "another with -r, or set XDG_RUNTIME_DIR\n",
+	    out);
+	return -1;
+}
+
+/* mkdir -p for the parents of a default directory under $HOME. */
+static void
+make_parents(const char *path)
+{
+	char part[LIMIT_PATH + 1];
+	char *p;
+
+	strlcpy(part, path, sizeof(part));
+	for (p = part + 1; (p = strchr(p, '/')) != NULL; p++) {
+		*p = '\0';
+		(void)mkdir(part, 0700);
+		*p = '/';
+	}
+}
+
+static int
+run_dir(struct sup_paths *p, const struct options *o, const struct sup_env *env)
+{
+	if (o->run != NULL)
+		return absolute(p->run, sizeof(p->run), o->run);
+	if (geteuid() == 0)
+		return absolute(p->run, sizeof(p->run), "/run/relayd");
+	if (xdg(p->run, sizeof(p->run), env, "XDG_RUNTIME_DIR", NULL,
+		"relayd") == 0)
+		return 0;
+	/* -n makes nothing. */
+	return o->check ? 0 : tmp_dir(p->run, sizeof(p->run));
+}
+
+static int
+state_dir(
+    struct sup_paths *p, const struct options *o, const struct sup_env *env)
+{
+	if (o->state != NULL)
+		return absolute(p->state, sizeof(p->state), o->state);
+	if (geteuid() == 0)
+		return absolute(p->state, sizeof(p->state), "/var/lib/relayd");
+	if (xdg(p->state, sizeof(p->state), env, "XDG_STATE_HOME",
+		".local/state", "relayd") == -1) {
+		fprintf(stderr,
+		    "relayd: no place for state: set HOME or "
+		    "XDG_STATE_HOME, or give -s\n");
+		return -1;
+	}
+	if (!o->check)
+		make_parents(p->state);
+	return 0;
+}
+
+static int
+conf_file(
+    struct sup_paths *p, const struct options *o, const struct sup_env *env)
+{
+	p->conf_given = o->file != NULL;
+	if (o->file != NULL)
+		return absolute(p->conf, sizeof(p->conf), o->file);
+	if (geteuid() == 0)
+		return absolute(
+		    p->conf, sizeof(p->conf), "/etc/relayd/relayd.yaml");
+	if (xdg(p->conf, sizeof(p->conf), env, "XDG_CONFIG_HOME", ".config",
+		"relayd/relayd.yaml") == 0)
+		return 0;
+	fprintf(stderr,
+	    "relayd: no place for the configuration: set HOME or "
+	    "XDG_CONFIG_HOME, or give -f\n");
+	return -1;
+}
+
+/* The children's programs are beside ours. */
+static int
+bin_dir(struct sup_paths *p)
+{
+	char *slash;
+	ssize_t n;
+
+	n = readlink("/proc/self/exe", p->bin, sizeof(p->bin) - 1);
+	if (n <= 0 || (size_t)n >= sizeof(p->bin) - 1) {
+		fprintf(stderr, "relayd: /proc/self/exe: %s\n",
+		    n < 0 ? strerror(errno) : "path too long");
+		return -1;
+	}
+	p->bin[n] = '\0';
+	if ((slash = strrchr(p->bin, '/')) != NULL)
+		*slash = '\0';
+	return 0;
+}
+
+/* 0, 1 and 2 are there; nothing else that was inherited stays open. */
+static void
+tidy_fds(void)
+{
+	int fd;
+
+	while ((fd = open("/dev/null", O_RDWR)) != -1 && fd <= 2)
+		;
+	close_range(3, ~0U, 0);
+}
+
+/* Sockets that the service manager opened were closed with the rest. */
+static void
+say_passed(const struct sup_env *env)
+{
+	const char *fds = sup_env_get(env, "LISTEN_FDS");
+	const char *pid = sup_env_get(env, "LISTEN_PID");
+
+	if (fds != NULL && pid != NULL && atol(pid) == (long)getpid())
+		log_warn("listen", NULL,
+		    "the service manager passed sockets: "
+		    "they were closed, relayd makes its own (socket activation "
+		    "is not there yet)");
+}
+
+static int
+supervise(const struct options *o, struct sup_env *env)
+{
+	struct sup_paths p;
+
+	memset(&p, 0, sizeof(p));
+	log_init(LOG_TO_PEOPLE, "supervisor", o->debug ? LOG_DEBUG : LOG_INFO);
+	say_passed(env);
+	if (conf_file(&p, o, env) == -1 || run_dir(&p, o, env) == -1 ||
+	    state_dir(&p, o, env) == -1 || bin_dir(&p) == -1) {
+		sup_env_free(env);
+		return EXIT_CONF;
+	}
+	return o->check ? supervisor_check(&p, env)
+			: supervisor_run(&p, env, o->debug);
+}
+
+static int
+child_main(int argc, char *argv[])
+{
+	switch (role_by_name(argv[2])) {
+	case ROLE_DIALER:
+		return dialer_main(argc, argv);
+	case ROLE_ENGINE:
+		return engine_main(argc, argv);
+	default:
+		return usage();
+	}
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct options o;
+	struct sup_env env;
+	int sealed;
+
+	/* A child's environment is empty. */
+	if (argc > 2 && strcmp(argv[1], "-R") == 0)
+		return child_main(argc, argv);
+	/* Before anything else reads or copies the environment. */
+	tidy_fds();
+	sealed = sup_env_take(&env, environ);
+	signal(SIGPIPE, SIG_IGN);
+	if (sealed == -1) {
+		fprintf(stderr,
+		    "relayd: %s of the environment cannot be "
+		    "sealed: %s\n",
+		    env.failed == NULL ? "a secret" : env.failed,
+		    strerror(errno));
+		sup_env_free(&env);
+		return 1;
+	}
+	if (parse(&o, argc, argv) == -1) {
+		sup_env_free(&env);
+		return usage();
+	}
+	if (!o.version)
+		return supervise(&o, &env);
+	printf("relayd %s\n", VERSION);
+	sup_env_free(&env);
+	return 0;
+}

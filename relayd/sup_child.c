@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: ISC */
+/* The life of one child: start, heartbeat, end, and start again. */
+
+#include <sys/wait.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "msg.h"
+#include "pipe.h"
+#include "sup_child.h"
+#include "sup_pairs.h"
+#include "sup_reload.h"
+#include "sup_spawn.h"
+
+/* While relay-authd reads slowly: look again so soon. */
+#define PAIRING_MS 10
+/* At most so many bytes of log are taken from a child before the loop looks
+ * at others, and when it died. */
+#define LOG_TURN 65536
+
+static const char *
+name_of(const struct sup_child *c)
+{
+	return role_row(c->role)->name;
+}
+
+/* What a child wrote to its standard error.  Returns 0 at its end. */
+static int
+log_take(struct sup_child *c)
+{
+	char text[8192];
+	size_t total = 0;
+	ssize_t n;
+
+	while (total < LOG_TURN) {
+		n = read(c->log_fd, text, sizeof(text));
+		if (n == -1)
+			return errno == EAGAIN || errno == EINTR;
+		if (n == 0)
+			return 0;
+		log_collect(&c->log, text, (size_t)n);
+		total += (size_t)n;
+	}
+	return 1;
+}
+
+static void
+log_close(struct sup_child *c)
+{
+	if (c->log_ev != NULL)
+		event_free(c->log_ev);
+	c->log_ev = NULL;
+	if (c->log_fd != -1)
+		close(c->log_fd);
+	c->log_fd = -1;
+	if (buf_len(&c->log.line) > 0)
+		log_collect(&c->log, "\n", 1);
+	buf_free(&c->log.line);
+}
+
+static void
+log_readable(int fd, short what, void *arg)
+{
+	struct sup_child *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (!log_take(c))
+		event_del(c->log_ev);
+}
+
+void
+sup_child_deadline(struct sup_child *c, int ms, const char *why)
+{
+	struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+
+	c->deadline_why = why;
+	if (ms == 0)
+		event_del(c->timer);
+	else
+		event_add(c->timer, &tv);
+}
+
+/* Its next start. */
+static void
+start_in(struct sup_child *c, int ms)
+{
+	c->next_start = sup_now() + (uint64_t)ms;
+	sup_child_deadline(c, ms, NULL);
+}
+
+/* It died, or could not be started: again after a while, or never. */
+static void
+again(struct sup_child *c)
+{
+	struct supervisor *s = c->sup;
+	int ms;
+
+	c->restarts++;
+	ms = restart_died(&c->restart, sup_now());
+	if (ms == -1) {
+		log_err("give_up", NULL,
+		    "%s died %d times within %d minutes: giving up; the lines "
+		    "above say how it died",
+		    name_of(c), RESTART_DEATHS, RESTART_WINDOW_MS / 60000);
+		sup_stop(s, 1);
+		return;
+	}
+	log_info("restart", NULL, "%s starts again in %d ms", name_of(c), ms);
+	start_in(c, ms);
+}
+
+/* Watch a process that was just started. */
+static void
+started(struct sup_child *c)
+{
+	c->log.name = name_of(c);
+	c->log.pid = (int)c->pid;
+	c->log.cut = 0;
+	buf_init(&c->log.line, LIMIT_LOG_LINE);
+	c->log_ev = event_new(
+	    c->sup->base, c->log_fd, EV_READ | EV_PERSIST, log_readable, c);
+	if (c->log_ev == NULL || event_add(c->log_ev, NULL) == -1)
+		log_err("start", NULL, "%s: its log lines are lost: %s",
+		    name_of(c), strerror(errno));
+	c->state = SUP_STARTING;
+	c->slice = SLICE_NONE;
+	c->committed = 0;
+	c->orderly = 0;
+	c->aborted_generation = 0;
+	c->wanted = c->held = 0;
+	c->lacking[0] = '\0';
+	c->ping_sent = c->ping_answered = 0;
+	c->since = (int64_t)time(NULL);
+	restart_started(&c->restart, sup_now());
+	sup_child_deadline(c, STEP_MS, "it did not say STARTED within 10 s");
+	log_debug("start", NULL, "%s is process %d", name_of(c), (int)c->pid);
+	sup_changed(c->sup);
+}
+
+void
+sup_child_start(struct sup_child *c)
+{
+	struct supervisor *s = c->sup;
+
+	c->state = SUP_PAIRING;
+	if (sup_pairs_make(s, c->role) == -1) {
+		log_err("start", NULL, "%s: pipes: %s", name_of(c),
+		    strerror(errno));
+		c->state = SUP_DOWN;
+		again(c);
+		return;
+	}
+	if (!sup_pairs_give(s, c->role)) {
+		sup_child_deadline(c, PAIRING_MS, NULL);
+		return;
+	}
+	if (sup_spawn(c, &sup_msg_ops) == -1) {
+		log_err("start", NULL, "%s cannot be started: %s", name_of(c),
+		    strerror(errno));
+		sup_pairs_drop(s, c->role);
+		c->state = SUP_DOWN;
+		again(c);
+		return;
+	}
+	started(c);
+}
+
+/* The timer: a start that is due, or a step that was not taken. */
+static void
+timer_fired(int fd, short what, void *arg)
+{
+	struct sup_child *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (c->state == SUP_DOWN || c->state == SUP_PAIRING)
+		sup_child_start(c);
+	else
+		sup_child_kill(c, c->deadline_why);
+}
+
+void
+sup_child_kill(struct sup_child *c, const char *why)
+{
+	if (c->pid == 0)
+		return;
+	log_warn("kill", NULL, "%s (pid %d): %s: killed", name_of(c),
+	    (int)c->pid, why);
+	sup_child_deadline(c, 0, NULL);
+	kill(c->pid, SIGKILL);
+}
+
+void
+sup_child_replace(struct sup_child *c, unsigned budget_ms)
+{
+	struct msg_stop m = {.budget_ms = budget_ms};
+
+	c->orderly = 1;
+	c->committed = 0;
+	if (c->pid == 0) {
+		/* Waiting for its next start: which may be now. */
+		if (c->state == SUP_DOWN)
+			start_in(c, 1);
+		return;
+	}
+	if (pipe_send(c->pipe, MSG_STOP, 0, &m, -1) == -1)
+		kill(c->pid, SIGKILL);
+	sup_child_deadline(
+	    c, (int)budget_ms * 2, "it did not make room for its successor");
+}
+
+const char *
+sup_child_words(int status, char *out, size_t cap)
+{
+	const char *abbrev;
+	int sig;
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == SPAWN_EXEC_FAILED)
+		strlcpy(out, "its program could not be executed", cap);
+	else if (WIFEXITED(status))
+		snprintf(
+		    out, cap, "exited with status %d", WEXITSTATUS(status));
+	else if (WIFSIGNALED(status)) {
+		sig = WTERMSIG(status);
+		abbrev = sigabbrev_np(sig);
+		snprintf(out, cap, "killed by signal SIG%s%s",
+		    abbrev == NULL ? "?" : abbrev,
+		    sig == SIGSYS ? " (by the kernel, for a system call it may "
+				    "not make)"
+				  : "");
+	} else
+		strlcpy(out, "ended in an unknown way", cap);
+	return out;
+}
+
+/* Let go of all that belonged to the process. */
+static void
+cleanup(struct sup_child *c)
+{
+	/* Its last words: why it refused, why it died. */
+	if (c->pipe != NULL)
+		pipe_drain(c->pipe);
+	if (c->log_fd != -1)
+		(void)log_take(c);
+	log_close(c);
+	if (c->pipe != NULL)
+		pipe_free(c->pipe);
+	c->pipe = NULL;
+	sup_pairs_drop(c->sup, c->role);
+	sup_child_deadline(c, 0, NULL);
+	c->state = SUP_DOWN;
+	c->slice = SLICE_NONE;
+	c->committed = 0;
+}
+
+/* What the engine alone knew is not known now. */
+static void
+forget_links(struct supervisor *s)
+{
+	unsigned i;
+
+	for (i = 0; i < LIMIT_GATEWAYS; i++) {
+		if (!sup_slot_used(&s->slots, i))
+			continue;
+		strlcpy(s->slots.slot[i].state, "unknown",
+		    sizeof(s->slots.slot[i].state));
+		strlcpy(s->slots.slot[i].reason,
+		    "the engine is being restarted",
+		    sizeof(s->slots.slot[i].reason));
+		s->slots.slot[i].since = (int64_t)time(NULL);
+	}
+}
+
+static void
+gone(struct sup_child *c, int status)
+{
+	struct supervisor *s = c->sup;
+	int pid = (int)c->pid, orderly = c->orderly;
+	char words[128];
+
+	c->pid = 0;
+	cleanup(c);
+	sup_child_words(status, words, sizeof(words));
+	c->orderly = 0;
+	if (c->role == ROLE_ENGINE)
+		forget_links(s);
+	if (s->phase == PHASE_STOPPING || orderly)
+		log_debug(
+		    "exit", NULL, "%s (pid %d) %s", name_of(c), pid, words);
+	else
+		log_warn(
+		    "exit", NULL, "%s (pid %d) %s", name_of(c), pid, words);
+	sup_changed(s);
+	sup_proc_tell(s, c->role);
+	if (s->phase == PHASE_STOPPING) {
+		sup_stop_progress(s);
+		return;
+	}
+	if (orderly) {
+		sup_child_start(c);
+		return;
+	}
+	sup_reload_child_gone(c, words);
+	again(c);
+}
+
+void
+sup_child_reap(struct supervisor *s)
+{
+	int status, r;
+	pid_t pid;
+
+	/* All, not only ours: as process 1 of a container we inherit. */
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
+			if (s->child[r].pid == pid) {
+				gone(&s->child[r], status);
+				break;
+			}
+}
+
+static void
+ping(struct sup_child *c, uint64_t now)
+{
+	struct msg_ping m;
+
+	if (c->pid == 0 || c->pipe == NULL)
+		return;
+	if (c->ping_answered != c->ping_sent) {
+		if (now - c->ping_since >= PING_DEAD_MS)
+			sup_child_kill(
+			    c, "a heartbeat was unanswered for 10 s");
+		return;
+	}
+	m.seq = ++c->ping_sent;
+	c->ping_since = now;
+	(void)pipe_send(c->pipe, MSG_PING, 0, &m, -1);
+}
+
+void
+sup_child_heartbeat(struct supervisor *s)
+{
+	uint64_t now = sup_now();
+	int r;
+
+	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
+		ping(&s->child[r], now);
+	sup_proc_tell_all(s);
+}
+
+int
+sup_child_all_answer(const struct supervisor *s)
+{
+	const struct sup_child *c;
+	uint64_t now = sup_now();
+	int r;
+
+	for (r = FIRST_CHILD; r <= LAST_CHILD; r++) {
+		c = &s->child[r];
+		/* One that is being started again is looked after. */
+		if (c->pid != 0 && c->ping_answered != c->ping_sent &&
+		    now - c->ping_since >= PING_DEAD_MS)
+			return 0;
+	}
+	return 1;
+}
+
+int
+sup_child_init(struct supervisor *s)
+{
+	struct sup_child *c;
+	int r;
+
+	for (r = 0; r < ROLE_COUNT; r++) {
+		c = &s->child[r];
+		c->sup = s;
+		c->role = (enum role)r;
+		c->log_fd = -1;
+		c->since = (int64_t)time(NULL);
+		if ((c->timer = evtimer_new(s->base, timer_fired, c)) == NULL)
+			return -1;
+	}
+	s->child[ROLE_SUPERVISOR].pid = getpid();
+	s->child[ROLE_SUPERVISOR].state = SUP_RUNNING;
+	sup_pairs_init(s);
+	return 0;
+}
+
+void
+sup_child_free(struct supervisor *s)
+{
+	struct sup_child *c;
+	int r;
+
+	for (r = 0; r < ROLE_COUNT; r++) {
+		c = &s->child[r];
+		if (c->timer == NULL)
+			continue; /* never set up */
+		cleanup(c);
+		event_free(c->timer);
+		free(c->port);
+	}
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: ISC */
+/* A configuration as the supervisor lives by it: a plan. */
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sup_conf.h"
+#include "sup_sockets.h"
+
+/* The manifest travels in one message (msg.def). */
+#define MANIFEST_MAX 61440
+/* Names are asked for over TCP too, when an answer is long. */
+#define DNS_PORT 53
+
+static int fail(struct conf_error *e, const struct conf *c,
+    const struct conf_gateway *g, const char *key, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* "FILE:LINE: gateways.main.tls.ca_file: …". */
+static int
+fail(struct conf_error *e, const struct conf *c, const struct conf_gateway *g,
+    const char *key, const char *fmt, ...)
+{
+	size_t n;
+	va_list ap;
+
+	snprintf(e->text, sizeof(e->text), "%s",
+	    c->path == NULL ? "environment" : c->path);
+	n = strlen(e->text);
+	if (g != NULL && g->line != 0)
+		n += (size_t)snprintf(
+		    e->text + n, sizeof(e->text) - n, ":%u", g->line);
+	if (n >= sizeof(e->text))
+		n = sizeof(e->text) - 1;
+	if (g != NULL)
+		n += (size_t)snprintf(e->text + n, sizeof(e->text) - n,
+		    ": gateways.%s.%s: ", g->name, key);
+	else
+		n += (size_t)snprintf(
+		    e->text + n, sizeof(e->text) - n, ": %s: ", key);
+	if (n >= sizeof(e->text))
+		return -1;
+	va_start(ap, fmt);
+	vsnprintf(e->text + n, sizeof(e->text) - n, fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+static int
+check_gateway(const struct supervisor *s, const struct conf *c,
+    const struct conf_gateway *g, struct conf_error *e)
+{
+	char label[LIMIT_PATH + 1], why[LIMIT_REASON];
+	struct sup_proxy proxy;
+	const char *var, *text;
+	gid_t gid;
+	int fd;
+
+	if (sup_group(g->agents.group, &gid) == -1)
+		return fail(e, c, g, "agents.group",
+		    "no group \"%s\" on this "
+		    "machine: make it (groupadd) or name another",
+		    g->agents.group);
+	if (g->command_manifest != NULL &&
+	    strlen(g->command_manifest) > MANIFEST_MAX)
+		return fail(e, c, g, "command_manifest",
+		    "longer than %d "
+		    "bytes",
+		    MANIFEST_MAX);
+	if ((text = sup_proxy(&proxy, &s->env, g, &var)) != NULL)
+		return fail(e, c, g, "proxy",
+		    "environment variable %s: %s; "
+		    "\"proxy: none\" leaves it unused",
+		    var, text);
+	if (proxy.file != NULL) {
+		fd = sup_secret_open(
+		    proxy.file, role_row(ROLE_DIALER)->user, why, sizeof(why));
+		if (fd == -1)
+			return fail(e, c, g, "proxy.credentials", "%s: %s",
+			    proxy.file, why);
+		close(fd);
+	}
+	if (!g->url.tls)
+		return 0;
+	fd = sup_ca_open(&s->env, g, label, sizeof(label), why, sizeof(why));
+	if (fd == -1)
+		return fail(e, c, g, "tls.ca_file", "%s", why);
+	close(fd);
+	return 0;
+}
+
+static int
+check(const struct supervisor *s, const struct conf *c, struct conf_error *e)
+{
+	gid_t gid;
+	size_t i;
+
+	if (c->ngateway > LIMIT_GATEWAYS)
+		return fail(
+		    e, c, NULL, "gateways", "more than %d", LIMIT_GATEWAYS);
+	if (sup_group(c->control_group, &gid) == -1)
+		return fail(e, c, NULL, "control.group",
+		    "no group \"%s\" on "
+		    "this machine: make it (groupadd) or name another",
+		    c->control_group);
+	for (i = 0; i < c->ngateway; i++)
+		if (check_gateway(s, c, &c->gateway[i], e) == -1)
+			return -1;
+	return 0;
+}
+
+static int
+port_cmp(const void *a, const void *b)
+{
+	return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
+}
+
+/* The ports the dialer must be able to reach, each once. */
+static int
+collect_ports(const struct supervisor *s, struct sup_plan *p)
+{
+	struct sup_proxy proxy;
+	const char *var;
+	size_t i, n;
+
+	p->port = calloc(p->conf->ngateway + 1, sizeof(*p->port));
+	if (p->port == NULL)
+		return -1;
+	for (i = 0; i < p->conf->ngateway; i++) {
+		(void)sup_proxy(&proxy, &s->env, &p->conf->gateway[i], &var);
+		p->port[i] = proxy.host[0] != '\0'
+		    ? proxy.port
+		    : p->conf->gateway[i].url.port;
+	}
+	n = p->conf->ngateway;
+	p->port[n++] = DNS_PORT;
+	qsort(p->port, n, sizeof(*p->port), port_cmp);
+	for (i = 0; i < n; i++)
+		if (i == 0 || p->port[i] != p->port[i - 1])
+			p->port[p->nport++] = p->port[i];
+	return 0;
+}
+
+int
+sup_plan_ports_within(
+    const struct sup_plan *p, const uint16_t *port, size_t nport)
+{
+	size_t i;
+
+	for (i = 0; i < p->nport; i++)
+		if (nport == 0 ||
+		    bsearch(&p->port[i], port, nport, sizeof(*port),
+			port_cmp) == NULL)
+			return 0;
+	return 1;
+}
+
+static void
+warn(void *arg, const char *text)
+{
+	(void)arg;
+	log_warn("conf", NULL, "%s", text);
+}
+
+static struct conf *
+load(struct supervisor *s, struct conf_error *e)
+{
+	char host[256];
+	const char *path = s->paths.conf;
+	struct conf *c;
+	int checked = 0;
+
+	/* Who could change the file could make root do what he likes. */
+	if (geteuid() == 0 && access(path, F_OK) == 0) {
+		if (conf_check_owner(path, e) == -1)
+			return NULL;
+		checked = 1;
+	}
+	if (gethostname(host, sizeof(host)) == -1)
+		strlcpy(host, "localhost", sizeof(host));
+	host[sizeof(host) - 1] = '\0';
+	c = conf_load(
+	    path, s->paths.conf_given, s->env.var, host, warn, NULL, e);
+	/* A file that was not there a moment ago. */
+	if (c != NULL && c->path != NULL && geteuid() == 0 && !checked &&
+	    conf_check_owner(path, e) == -1) {
+		conf_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+struct sup_plan *
+sup_plan_load(struct supervisor *s, struct conf_error *e)
+{
+	struct sup_plan *p;
+
+	e->text[0] = '\0';
+	if ((p = calloc(1, sizeof(*p))) == NULL) {
+		strlcpy(e->text, "out of memory", sizeof(e->text));
+		return NULL;
+	}
+	if ((p->conf = load(s, e)) == NULL || check(s, p->conf, e) == -1) {
+		sup_plan_free(p);
+		return NULL;
+	}
+	if (collect_ports(s, p) == -1) {
+		strlcpy(e->text, "out of memory", sizeof(e->text));
+		sup_plan_free(p);
+		return NULL;
+	}
+	p->generation = ++s->generation;
+	return p;
+}
+
+void
+sup_plan_free(struct sup_plan *p)
+{
+	if (p == NULL)
+		return;
+	if (p->conf != NULL)
+		conf_free(p->conf);
+	free(p->port);
+	free(p);
+}
+
+static void
+agent_path(const struct supervisor *s, const char *name, char *out, size_t cap)
+{
+	snprintf(out, cap, "%s/agent/%s.sock", s->paths.run, name);
+}
+
+/* Socket and memory of one gateway. */
+static int
+place_one(struct supervisor *s, const struct conf_gateway *g, unsigned slot,
+    struct conf_error *e)
+{
+	struct sup_slot *place = &s->slots.slot[slot];
+	char path[LIMIT_PATH + LIMIT_NAME + 16];
+	gid_t gid;
+
+	agent_path(s, g->name, path, sizeof(path));
+	(void)sup_group(g->agents.group, &gid);
+	if (place->state[0] == '\0') {
+		strlcpy(place->state, "unknown", sizeof(place->state));
+		strlcpy(place->reason, "not told yet", sizeof(place->reason));
+	}
+	if (place->listen_fd == -1 &&
+	    (place->listen_fd = sup_listen(path, gid, e)) == -1)
+		return -1;
+	if (place->seen_fd == -1 && (place->seen_fd = sup_seen_new(e)) == -1)
+		return -1;
+	return 0;
+}
+
+int
+sup_plan_place(struct supervisor *s, struct sup_plan *p, struct conf_error *e)
+{
+	const struct conf_gateway *g;
+	size_t i;
+	int slot;
+
+	for (i = 0; i < p->conf->ngateway; i++) {
+		g = &p->conf->gateway[i];
+		if ((slot = sup_slot_take(&s->slots, g->name)) == -1)
+			return fail(e, p->conf, g, "url",
+			    "no place is free: "
+			    "reload once without the gateways that are to go, "
+			    "then with the new ones");
+		p->slot[i] = (uint16_t)slot;
+		if (place_one(s, g, (unsigned)slot, e) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+const struct conf_gateway *
+sup_plan_gateway(const struct sup_plan *p, unsigned slot)
+{
+	size_t i;
+
+	for (i = 0; p != NULL && i < p->conf->ngateway; i++)
+		if (p->slot[i] == slot)
+			return &p->conf->gateway[i];
+	return NULL;
+}
+
+void
+sup_plan_keep(struct supervisor *s, const struct sup_plan *p)
+{
+	char path[LIMIT_PATH + LIMIT_NAME + 16];
+	unsigned i;
+
+	for (i = 0; i < LIMIT_GATEWAYS; i++) {
+		if (!sup_slot_used(&s->slots, i) ||
+		    sup_plan_gateway(p, i) != NULL)
+			continue;
+		if (s->slots.slot[i].listen_fd != -1) {
+			agent_path(
+			    s, s->slots.slot[i].name, path, sizeof(path));
+			unlink(path);
+		}
+		sup_slot_free(&s->slots, i);
+	}
+}
+
+void
+sup_plan_groups(struct supervisor *s, const struct sup_plan *p)
+{
+	static const char *const fixed[] = {"control.sock", "status.sock"};
+	char path[LIMIT_PATH + LIMIT_NAME + 16];
+	struct conf_error e;
+	gid_t gid;
+	size_t i;
+
+	for (i = 0; i < p->conf->ngateway; i++) {
+		agent_path(s, p->conf->gateway[i].name, path, sizeof(path));
+		if (sup_group(p->conf->gateway[i].agents.group, &gid) == -1 ||
+		    sup_listen_group(path, gid, &e) == -1)
+			log_warn("conf", p->conf->gateway[i].name,
+			    "%s keeps its old group", path);
+	}
+	for (i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", s->paths.run, fixed[i]);
+		if (sup_group(p->conf->control_group, &gid) == -1 ||
+		    sup_listen_group(path, gid, &e) == -1)
+			log_warn("conf", NULL, "%s keeps its old group", path);
+	}
+}
+
+static const struct conf_gateway *
+by_name(const struct conf *c, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < c->ngateway; i++)
+		if (strcmp(c->gateway[i].name, name) == 0)
+			return &c->gateway[i];
+	return NULL;
+}
+
+void
+sup_plan_compare(struct sup_plan *p, const struct sup_plan *old)
+{
+	const struct conf_gateway *was;
+	size_t i;
+
+	p->nadded = p->nchanged = p->nremoved = 0;
+	for (i = 0; i < p->conf->ngateway; i++) {
+		was = by_name(old->conf, p->conf->gateway[i].name);
+		p->changed[i] = was == NULL ||
+		    !conf_gateway_equal(was, &p->conf->gateway[i]);
+		if (was == NULL)
+			p->nadded++;
+		else if (p->changed[i])
+			p->nchanged++;
+	}
+	for (i = 0; i < old->conf->ngateway; i++)
+		if (by_name(p->conf, old->conf->gateway[i].name) == NULL)
+			p->nremoved++;
+}

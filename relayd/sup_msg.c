@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: ISC */
+/* What children say to the supervisor. */
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "msg.h"
+#include "pipe.h"
+#include "sup_child.h"
+#include "sup_reload.h"
+
+/* A handler returns NULL, or a phrase: the message is not permitted now. */
+typedef const char *handler(struct sup_child *c, const struct msg *m);
+
+static void
+copy(char *out, size_t cap, struct span text)
+{
+	size_t n = text.len < cap - 1 ? text.len : cap - 1;
+
+	if (n > 0)
+		memcpy(out, text.p, n);
+	out[n] = '\0';
+}
+
+static const char *
+on_pong(struct sup_child *c, const struct msg *m)
+{
+	if (c->ping_answered == c->ping_sent || m->u.pong.seq != c->ping_sent)
+		return "PONG without PING";
+	c->ping_answered = c->ping_sent;
+	return NULL;
+}
+
+static const char *
+on_started(struct sup_child *c, const struct msg *m)
+{
+	if (c->state != SUP_STARTING)
+		return "STARTED twice";
+	c->state = SUP_RUNNING;
+	c->wanted = (uint32_t)m->u.started.wanted;
+	c->held = (uint32_t)m->u.started.held;
+	copy(c->lacking, sizeof(c->lacking), m->u.started.lacking);
+	if (c->lacking[0] != '\0')
+		log_info("sandbox", NULL, "%s does without: %s",
+		    role_row(c->role)->name, c->lacking);
+	if (c->role == ROLE_ENGINE)
+		sup_proc_tell_all(c->sup);
+	else
+		sup_proc_tell(c->sup, c->role);
+	sup_changed(c->sup);
+	if (c->sup->phase != PHASE_STOPPING)
+		sup_reload_started(c);
+	return NULL;
+}
+
+static const char *
+on_offence(struct sup_child *c, const struct msg *m)
+{
+	enum role accused = (enum role)m->u.offence.role;
+	struct sup_child *a;
+	char why[LIMIT_REASON + 1], text[2 * LIMIT_REASON];
+
+	if (accused == ROLE_SUPERVISOR || role_peer_fd(c->role, accused) == -1)
+		return "OFFENCE of one it does not talk with";
+	a = &c->sup->child[accused];
+	copy(why, sizeof(why), m->u.offence.reason);
+	snprintf(text, sizeof(text), "it sent %s what it must not (%s)",
+	    role_row(c->role)->name, why);
+	sup_child_kill(a, text);
+	return NULL;
+}
+
+/* Whether an answer belongs to the slice that is awaited.  An answer to one
+ * that was given up meanwhile has crossed our CONF_ABORT. */
+static const char *
+slice_answer(struct sup_child *c, uint64_t generation, int *awaited)
+{
+	*awaited = c->slice == SLICE_SENT && generation == c->slice_generation;
+	if (*awaited || generation <= c->aborted_generation)
+		return NULL;
+	return "an answer to a configuration it was not given";
+}
+
+static const char *
+on_ready(struct sup_child *c, const struct msg *m)
+{
+	const char *why;
+	int awaited;
+
+	why = slice_answer(c, m->u.conf_ready.generation, &awaited);
+	if (awaited && c->sup->phase != PHASE_STOPPING)
+		sup_reload_ready(c);
+	return why;
+}
+
+static const char *
+on_refused(struct sup_child *c, const struct msg *m)
+{
+	char reason[LIMIT_REASON + 1];
+	const char *why;
+	int awaited;
+
+	why = slice_answer(c, m->u.conf_refused.generation, &awaited);
+	copy(reason, sizeof(reason), m->u.conf_refused.reason);
+	if (awaited && c->sup->phase != PHASE_STOPPING)
+		sup_reload_refused(c, reason);
+	return why;
+}
+
+static const char *
+on_gateway_state(struct sup_child *c, const struct msg *m)
+{
+	const struct msg_gateway_state *g = &m->u.gateway_state;
+	struct sup_slot *slot;
+
+	if (!c->committed)
+		return "GATEWAY_STATE before it had a configuration";
+	/* A gateway that a reload just removed: the two have crossed. */
+	if (!sup_slot_used(&c->sup->slots, (unsigned)g->gateway))
+		return NULL;
+	slot = &c->sup->slots.slot[g->gateway];
+	copy(slot->state, sizeof(slot->state), g->state);
+	copy(slot->reason, sizeof(slot->reason), g->reason);
+	slot->since = (int64_t)time(NULL);
+	sup_changed(c->sup);
+	return NULL;
+}
+
+static const char *
+on_reload(struct sup_child *c, const struct msg *m)
+{
+	if (!c->committed)
+		return "RELOAD before it had a configuration";
+	log_info("reload", NULL, "asked for by uid %llu, pid %llu",
+	    (unsigned long long)m->u.reload.uid,
+	    (unsigned long long)m->u.reload.pid);
+	sup_reload_begin(c->sup, 1, m->corr);
+	return NULL;
+}
+
+static const struct {
+	enum msg_type type;
+	handler *fn;
+} handlers[] = {
+    {MSG_PONG, on_pong},
+    {MSG_STARTED, on_started},
+    {MSG_OFFENCE, on_offence},
+    {MSG_CONF_READY, on_ready},
+    {MSG_CONF_REFUSED, on_refused},
+    {MSG_GATEWAY_STATE, on_gateway_state},
+    {MSG_RELOAD, on_reload},
+};
+
+static const char *
+message(struct pipe *p, struct msg *m, void *arg)
+{
+	struct sup_child *c = arg;
+	size_t i;
+
+	(void)p;
+	if (m->fd != -1)
+		close(m->fd); /* nobody sends us descriptors */
+	if (c->state == SUP_STARTING && m->type != MSG_STARTED &&
+	    m->type != MSG_PONG)
+		return "it spoke before STARTED";
+	for (i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++)
+		if (handlers[i].type == m->type)
+			return handlers[i].fn(c, m);
+	return "not for the supervisor";
+}
+
+static void
+bad(struct pipe *p, const char *why, void *arg)
+{
+	char text[LIMIT_REASON + 64];
+
+	(void)p;
+	snprintf(
+	    text, sizeof(text), "it broke the rules of its pipe (%s)", why);
+	sup_child_kill(arg, text);
+}
+
+/* It is about to be reaped; one that lives on without its pipe is of no use. */
+static void
+gone(struct pipe *p, void *arg)
+{
+	struct sup_child *c = arg;
+
+	(void)p;
+	if (c->pid != 0)
+		sup_child_deadline(
+		    c, STEP_MS, "it closed its pipe and did not end");
+}
+
+const struct pipe_ops sup_msg_ops = {message, bad, gone};

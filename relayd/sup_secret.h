@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Secrets as the supervisor handles them: never read, never mapped.  What came
+ * by environment is sealed before anything else runs; what lies in files is
+ * opened and passed on.
+ */
+#ifndef SUP_SECRET_H
+#define SUP_SECRET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf.h"
+#include "msg.h"
+
+/* Secrets that come by environment: each rests in a descriptor of sealed
+ * memory (secmem_seal), or is -1. */
+enum sup_sealed {
+	SEALED_SECRET,
+	SEALED_DELIVERY_KEY,
+	SEALED_ENROLL_TOKEN,
+	SEALED_IDP_SECRET,
+	SEALED_PROXY, /* SEALED_PROXY + i: user:password of proxy variable i */
+	SEALED_PROXIES = 4,
+	SEALED_COUNT = SEALED_PROXY + SEALED_PROXIES
+};
+
+/* Variables that may name a proxy, in order; SEALED_PROXY + i belongs to the
+ * i-th. */
+extern const char *const sup_proxy_vars[SEALED_PROXIES];
+
+/* What relayd looks at in the environment, without the secrets. */
+struct sup_env {
+	char **var; /* in the form of environ, NULL at the end */
+	size_t nvar;
+	int sealed[SEALED_COUNT];
+	unsigned flags;	    /* SECMEM_FALLBACK when memfd_secret is missing */
+	const char *failed; /* NULL, or the variable that could not be sealed */
+};
+
+/*
+ * Take the environment over: seal the secrets, copy the variables that are
+ * relayd's business, overwrite every string where the kernel put it (so that
+ * /proc/PID/environ shows nothing) and leave the vector empty.  Returns 0, or
+ * -1 without memory or sealed memory (what is there is wiped all the same).
+ */
+int sup_env_take(struct sup_env *e, char **env);
+void sup_env_free(struct sup_env *e);
+/* A variable's value, NULL when not set or empty. */
+const char *sup_env_get(const struct sup_env *e, const char *name);
+
+/* Where a gateway's proxy is, and what opens it. */
+struct sup_proxy {
+	char host[URL_HOST_MAX + 1]; /* "": none */
+	uint16_t port;
+	int sealed;	  /* index into sup_env.sealed, or -1 */
+	const char *file; /* credentials file of the configuration, or NULL */
+};
+
+/* The proxy of a gateway, from its settings or the environment.  Returns NULL,
+ * or what is wrong with the variable (*var gets its name). */
+const char *sup_proxy(struct sup_proxy *p, const struct sup_env *e,
+    const struct conf_gateway *g, const char **var);
+
+/* Whether a no_proxy list (names, suffixes, "*", each with an optional port)
+ * covers a host. */
+int sup_no_proxy(const char *list, const char *host, uint16_t port);
+
+/* A secret's descriptor for one message. */
+struct sup_cred {
+	int fd;	      /* -1: none */
+	int borrowed; /* the descriptor is sealed memory and stays ours */
+	enum cred_source source;
+	char label[LIMIT_PATH + 1]; /* path; or why there is none */
+};
+
+/* Find a gateway's secret.  Never fails: label says why there is none. */
+void sup_cred_open(
+    struct sup_cred *c, const struct sup_env *e, const struct conf_gateway *g);
+/* Close what sup_cred_open opened. */
+void sup_cred_close(struct sup_cred *c);
+
+/*
+ * Open a file that holds a secret, unread: a regular file of ours (or root's;
+ * as root also of `user`, may be NULL) that others cannot read.  Returns the
+ * descriptor or -1 with why filled.
+ */
+int
+sup_secret_open(const char *path, const char *user, char *why, size_t whylen);
+
+#endif

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: ISC */
+/* A child's slice of the configuration: what it needs, and nothing else. */
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "msg.h"
+#include "pipe.h"
+#include "sup_conf.h"
+#include "sup_slice.h"
+
+/* What the items of one slice have in common. */
+struct slice {
+	struct supervisor *s;
+	struct sup_child *c;
+	const struct sup_plan *p;
+	struct conf_error *e;
+	int fresh;
+};
+
+static int
+send_item(struct slice *sl, enum msg_type type, const void *fields, int fd)
+{
+	if (pipe_send(sl->c->pipe, type, 0, fields, fd) == 0)
+		return 0;
+	snprintf(sl->e->text, sizeof(sl->e->text),
+	    "%s cannot be sent to the %s", msg_name(type),
+	    role_row(sl->c->role)->name);
+	return -1;
+}
+
+/* relay-authd: id and secret. */
+static int
+send_credential(struct slice *sl, size_t i)
+{
+	const struct conf_gateway *g = &sl->p->conf->gateway[i];
+	struct msg_conf_credential m;
+	struct sup_cred cred;
+	int r;
+
+	sup_cred_open(&cred, &sl->s->env, g);
+	/* A file that is named and cannot be used is a mistake; no secret at
+	 * all may be meant (it is enrolled later). */
+	if (cred.fd == -1)
+		log_say(g->secret.file != NULL ? LOG_WARNING : LOG_DEBUG,
+		    "credential", g->name, "%s", cred.label);
+	m.gateway = sl->p->slot[i];
+	m.name = span_str(g->name);
+	m.id = span_str(g->id);
+	m.source = cred.source;
+	m.label = span_str(cred.label);
+	r = send_item(sl, MSG_CONF_CREDENTIAL, &m, cred.fd);
+	sup_cred_close(&cred);
+	return r;
+}
+
+/* The dialer: where to, by which proxy, and what opens that. */
+static int
+send_endpoint(struct slice *sl, size_t i)
+{
+	const struct conf_gateway *g = &sl->p->conf->gateway[i];
+	struct msg_conf_endpoint m;
+	struct sup_proxy proxy;
+	const char *var;
+	char why[LIMIT_REASON];
+	int fd = -1, r;
+
+	(void)sup_proxy(&proxy, &sl->s->env, g, &var);
+	if (proxy.file != NULL)
+		fd = sup_secret_open(
+		    proxy.file, role_row(ROLE_DIALER)->user, why, sizeof(why));
+	if (proxy.file != NULL && fd == -1) {
+		snprintf(sl->e->text, sizeof(sl->e->text),
+		    "gateways.%s.proxy.credentials: %s: %s", g->name,
+		    proxy.file, why);
+		return -1;
+	}
+	m.gateway = sl->p->slot[i];
+	m.host = span_str(g->url.host);
+	m.port = g->url.port;
+	m.proxy_host = span_str(proxy.host);
+	m.proxy_port = proxy.port;
+	r = send_item(sl, MSG_CONF_ENDPOINT, &m,
+	    proxy.sealed != -1 ? sl->s->env.sealed[proxy.sealed] : fd);
+	if (fd != -1)
+		close(fd);
+	return r;
+}
+
+static int
+send_dialer(struct slice *sl)
+{
+	struct msg_conf_dialer m = {
+	    .dials_per_second = sl->p->conf->dials_per_second};
+
+	return send_item(sl, MSG_CONF_DIALER, &m, -1);
+}
+
+/* The engine: settings, identities, CA bundle, socket, memory. */
+static int
+send_settings(struct slice *sl, size_t i)
+{
+	const struct conf_gateway *g = &sl->p->conf->gateway[i];
+	struct msg_conf_gateway m;
+
+	memset(&m, 0, sizeof(m));
+	m.gateway = sl->p->slot[i];
+	m.changed = sl->fresh || sl->p->changed[i];
+	m.name = span_str(g->name);
+	m.url = span_str(g->url_text);
+	m.server_name =
+	    span_str(g->tls.server_name == NULL ? "" : g->tls.server_name);
+	m.reconnect_min_ms = g->reconnect.min_ms;
+	m.reconnect_max_ms = g->reconnect.max_ms;
+	m.window = g->agents.window;
+	m.ack_timeout_s = g->agents.ack_timeout;
+	m.group_per_user = g->sessions.group_per_user != 0;
+	m.thread_per_user = g->sessions.thread_per_user != 0;
+	return send_item(sl, MSG_CONF_GATEWAY, &m, -1);
+}
+
+static int
+send_identities(struct slice *sl, size_t i)
+{
+	const struct conf_gateway *g = &sl->p->conf->gateway[i];
+	struct msg_conf_identity m;
+	const char *manifest;
+	size_t j;
+
+	for (j = 0; j < g->nidentity; j++) {
+		/* Discord alone has command manifests (CONTRACT 3). */
+		manifest = strcmp(g->identity[j].platform, "discord") == 0
+		    ? g->command_manifest
+		    : NULL;
+		m.gateway = sl->p->slot[i];
+		m.platform = span_str(g->identity[j].platform);
+		m.bot_id = span_str(g->identity[j].bot_id);
+		m.manifest = span_str(manifest == NULL ? "" : manifest);
+		if (send_item(sl, MSG_CONF_IDENTITY, &m, -1) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+send_ca(struct slice *sl, size_t i)
+{
+	const struct conf_gateway *g = &sl->p->conf->gateway[i];
+	struct msg_conf_ca m = {.gateway = sl->p->slot[i]};
+	char label[LIMIT_PATH + 1], why[LIMIT_REASON];
+	int fd, r;
+
+	if (!g->url.tls)
+		return 0;
+	/* A description of its own for each: a shared one would share its
+	 * reading position. */
+	fd =
+	    sup_ca_open(&sl->s->env, g, label, sizeof(label), why, sizeof(why));
+	if (fd == -1) {
+		snprintf(sl->e->text, sizeof(sl->e->text),
+		    "gateways.%s.tls.ca_file: %s", g->name, why);
+		return -1;
+	}
+	m.label = span_str(label);
+	r = send_item(sl, MSG_CONF_CA, &m, fd);
+	close(fd);
+	return r;
+}
+
+static int
+send_listener(struct slice *sl, unsigned slot, enum listener_kind kind, int fd)
+{
+	struct msg_conf_listener m = {.gateway = slot, .kind = kind};
+
+	return send_item(sl, MSG_CONF_LISTENER, &m, fd);
+}
+
+static int
+send_gateway(struct slice *sl, size_t i)
+{
+	unsigned slot = sl->p->slot[i];
+	struct msg_conf_seen seen = {.gateway = slot};
+	const struct sup_slot *place = &sl->s->slots.slot[slot];
+
+	if (send_settings(sl, i) == -1 || send_identities(sl, i) == -1 ||
+	    send_ca(sl, i) == -1 ||
+	    send_listener(sl, slot, LISTEN_AGENT, place->listen_fd) == -1)
+		return -1;
+	return send_item(sl, MSG_CONF_SEEN, &seen, place->seen_fd);
+}
+
+static int
+send_control(struct slice *sl)
+{
+	if (send_listener(sl, 0, LISTEN_CONTROL, sl->s->control_fd) == -1)
+		return -1;
+	return send_listener(sl, 0, LISTEN_STATUS, sl->s->status_fd);
+}
+
+/* What each role gets: something for all, something for each gateway. */
+static const struct {
+	int (*all)(struct slice *);
+	int (*each)(struct slice *, size_t);
+} items[ROLE_COUNT] = {
+    [ROLE_AUTHD] = {NULL, send_credential},
+    [ROLE_DIALER] = {send_dialer, send_endpoint},
+    [ROLE_ENGINE] = {send_control, send_gateway},
+};
+
+int
+sup_slice_send(struct sup_child *c, const struct sup_plan *p, int fresh,
+    struct conf_error *e)
+{
+	struct slice sl = {c->sup, c, p, e, fresh};
+	struct msg_conf_begin begin = {.generation = p->generation};
+	struct msg_conf_end end = {.generation = p->generation};
+	size_t i;
+
+	c->slice_generation = p->generation;
+	if (send_item(&sl, MSG_CONF_BEGIN, &begin, -1) == -1)
+		return -1;
+	c->slice = SLICE_SENT;
+	for (i = 0; i < p->conf->ngateway; i++)
+		if (items[c->role].each(&sl, i) == -1)
+			return -1;
+	if (items[c->role].all != NULL && items[c->role].all(&sl) == -1)
+		return -1;
+	return send_item(&sl, MSG_CONF_END, &end, -1);
+}
+
+void
+sup_slice_commit(struct sup_child *c)
+{
+	struct msg_conf_commit m = {.generation = c->slice_generation};
+
+	c->slice = SLICE_NONE;
+	c->committed = 1;
+	(void)pipe_send(c->pipe, MSG_CONF_COMMIT, 0, &m, -1);
+}
+
+void
+sup_slice_abort(struct sup_child *c)
+{
+	struct msg_conf_abort m = {.generation = c->slice_generation};
+
+	if (c->slice == SLICE_NONE || c->pipe == NULL)
+		return;
+	c->slice = SLICE_NONE;
+	c->aborted_generation = c->slice_generation;
+	(void)pipe_send(c->pipe, MSG_CONF_ABORT, 0, &m, -1);
+}

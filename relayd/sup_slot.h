@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The places of gateways: messages name a gateway by the index of its place,
+ * which stays the same over reloads as long as the gateway's name does.  A
+ * place that fell free is the last to be taken again, so that a message that
+ * still speaks of the old gateway does not meet a new one.
+ */
+#ifndef SUP_SLOT_H
+#define SUP_SLOT_H
+
+#include <stdint.h>
+
+#include "limit.h"
+
+struct sup_slot {
+	char name[LIMIT_NAME + 1]; /* "": free */
+	int listen_fd;		   /* agent/<name>.sock; -1: not yet */
+	int seen_fd;		   /* what outlives the engine; -1: not yet */
+	char state[33];		   /* as the engine last told */
+	char reason[LIMIT_REASON + 1];
+	int64_t since; /* Unix seconds of that */
+};
+
+struct sup_slots {
+	struct sup_slot slot[LIMIT_GATEWAYS];
+	unsigned next; /* where the search for a free place begins */
+};
+
+void sup_slots_init(struct sup_slots *s);
+/* The index of a name's place, or -1. */
+int sup_slot_find(const struct sup_slots *s, const char *name);
+/* The same, taking a free place when it has none; -1 when all are taken or
+ * the name is too long. */
+int sup_slot_take(struct sup_slots *s, const char *name);
+/* Give a place back; its descriptors are closed. */
+void sup_slot_free(struct sup_slots *s, unsigned i);
+/* Whether a place is taken. */
+int sup_slot_used(const struct sup_slots *s, unsigned i);
+
+#endif

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: ISC */
+/* Directories, lock and sockets. */
+
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "role.h"
+#include "sup_sockets.h"
+
+/* Connections that wait to be accepted: a burst of all agents of a gateway
+ * while the engine restarts. */
+#define BACKLOG 128
+
+static int fail(struct conf_error *e, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static int
+fail(struct conf_error *e, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+/* Make a directory if there is none and open it.  It must be ours, and no
+ * other may write in it. */
+static int
+dir_open(const char *path, mode_t mode, uid_t owner, struct conf_error *e)
+{
+	struct stat st;
+	int fd;
+
+	if (mkdir(path, 0700) == 0) {
+		if (chmod(path, mode) == -1)
+			return fail(e, "%s: chmod: %s", path, strerror(errno));
+	} else if (errno != EEXIST)
+		return fail(e, "%s: cannot make the directory: %s", path,
+		    strerror(errno));
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd == -1)
+		return fail(e, "%s: cannot open the directory: %s", path,
+		    strerror(errno));
+	if (fstat(fd, &st) == -1)
+		fail(e, "%s: %s", path, strerror(errno));
+	else if (st.st_uid != geteuid() && st.st_uid != owner)
+		fail(e,
+		    "%s: belongs to uid %u, not to us: remove it or name "
+		    "another",
+		    path, (unsigned)st.st_uid);
+	else if ((st.st_mode & 022) != 0)
+		fail(e, "%s: others can write in it (mode %04o): chmod go-w",
+		    path, (unsigned)st.st_mode & 07777);
+	else
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* Give an open directory its owner and mode. */
+static int
+dir_own(int fd, const char *path, uid_t uid, gid_t gid, mode_t mode,
+    struct conf_error *e)
+{
+	int r = 0;
+
+	if (fchown(fd, uid, gid) == -1 || fchmod(fd, mode) == -1)
+		r = fail(e, "%s: cannot set owner and mode: %s", path,
+		    strerror(errno));
+	close(fd);
+	return r;
+}
+
+/* Whether nothing is in the directory. */
+static int
+dir_is_empty(int fd)
+{
+	struct dirent *d;
+	int n = 0, copy;
+	DIR *dir;
+
+	if ((copy = dup(fd)) == -1)
+		return 0;
+	if ((dir = fdopendir(copy)) == NULL) {
+		close(copy);
+		return 0;
+	}
+	while ((d = readdir(dir)) != NULL)
+		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+			n++;
+	closedir(dir);
+	return n == 0;
+}
+
+/* The directory that a process which needs no file is shut in. */
+static int
+dir_empty(const char *run, struct conf_error *e)
+{
+	char path[LIMIT_PATH + 16];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/empty", run);
+	if ((fd = dir_open(path, 0555, 0, e)) == -1)
+		return -1;
+	if (!dir_is_empty(fd)) {
+		close(fd);
+		return fail(e, "%s: is not empty: remove what is in it", path);
+	}
+	return dir_own(fd, path, 0, 0, 0555, e);
+}
+
+int
+sup_dir_run(const char *run, struct conf_error *e)
+{
+	char path[LIMIT_PATH + 16];
+	mode_t mode = geteuid() == 0 ? 0755 : 0700;
+	int fd;
+
+	if ((fd = dir_open(run, mode, geteuid(), e)) == -1)
+		return -1;
+	close(fd);
+	snprintf(path, sizeof(path), "%s/agent", run);
+	if ((fd = dir_open(path, 0755, geteuid(), e)) == -1)
+		return -1;
+	close(fd);
+	return geteuid() == 0 ? dir_empty(run, e) : 0;
+}
+
+int
+sup_dir_state(const char *state, struct conf_error *e)
+{
+	char path[LIMIT_PATH + 16];
+	struct passwd *pw;
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	int fd;
+
+	fd = dir_open(state, uid == 0 ? 0755 : 0700, uid, e);
+	if (fd == -1)
+		return -1;
+	close(fd);
+	if (uid == 0) {
+		if ((pw = getpwnam(role_row(ROLE_AUTHD)->user)) == NULL)
+			return fail(e, "user %s does not exist",
+			    role_row(ROLE_AUTHD)->user);
+		uid = pw->pw_uid;
+		gid = pw->pw_gid;
+	}
+	snprintf(path, sizeof(path), "%s/authd", state);
+	if ((fd = dir_open(path, 0700, uid, e)) == -1)
+		return -1;
+	return dir_own(fd, path, uid, gid, 0700, e);
+}
+
+int
+sup_users_check(struct conf_error *e)
+{
+	const char *user;
+	int r;
+
+	if (geteuid() != 0)
+		return 0;
+	for (r = 0; r < ROLE_COUNT; r++) {
+		user = role_row((enum role)r)->user;
+		if (user != NULL && getpwnam(user) == NULL)
+			return fail(e,
+			    "user %s does not exist: as root every "
+			    "process runs as a user of its own; make them with "
+			    "systemd-sysusers or useradd --system",
+			    user);
+	}
+	return 0;
+}
+
+/* Who holds the lock, as the file says. */
+static int
+lock_busy(const char *run, int fd, struct conf_error *e)
+{
+	char text[16];
+	ssize_t n;
+	long pid = 0;
+
+	if ((n = pread(fd, text, sizeof(text) - 1, 0)) > 0) {
+		text[n] = '\0';
+		pid = strtol(text, NULL, 10);
+	}
+	close(fd);
+	return fail(e,
+	    "relayd is already running (pid %ld) in %s: stop it, or "
+	    "give this one another run directory (-r)",
+	    pid, run);
+}
+
+int
+sup_lock(const char *run, struct conf_error *e)
+{
+	char path[LIMIT_PATH + 16];
+	struct stat a, b;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/relayd.lock", run);
+	for (;;) {
+		fd =
+		    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+		if (fd == -1)
+			return fail(e, "%s: %s", path, strerror(errno));
+		if (flock(fd, LOCK_EX | LOCK_NB) == -1) {
+			if (errno == EWOULDBLOCK)
+				return lock_busy(run, fd, e);
+			fail(e, "%s: flock: %s", path, strerror(errno));
+			break;
+		}
+		/* The one before us may have removed it just now. */
+		if (fstat(fd, &a) == 0 && stat(path, &b) == 0 &&
+		    a.st_ino == b.st_ino && a.st_dev == b.st_dev) {
+			if (ftruncate(fd, 0) == 0 &&
+			    dprintf(fd, "%d\n", (int)getpid()) > 0)
+				return fd;
+			fail(e, "%s: cannot write: %s", path, strerror(errno));
+			break;
+		}
+		close(fd);
+	}
+	close(fd);
+	return -1;
+}
+
+void
+sup_unlock(const char *run, int fd)
+{
+	char path[LIMIT_PATH + 16];
+
+	if (fd == -1)
+		return;
+	snprintf(path, sizeof(path), "%s/relayd.lock", run);
+	unlink(path);
+	close(fd);
+}
+
+int
+sup_group(const char *name, gid_t *gid)
+{
+	struct group *gr;
+
+	*gid = (gid_t)-1;
+	if (name == NULL)
+		return 0;
+	if ((gr = getgrnam(name)) == NULL)
+		return -1;
+	*gid = gr->gr_gid;
+	return 0;
+}
+
+static int
+sock_addr(struct sockaddr_un *a, const char *path, struct conf_error *e)
+{
+	memset(a, 0, sizeof(*a));
+	a->sun_family = AF_UNIX;
+	if (strlcpy(a->sun_path, path, sizeof(a->sun_path)) >=
+	    sizeof(a->sun_path))
+		return fail(e,
+		    "%s: longer than the %zu bytes a socket's path "
+		    "may have: use a shorter run directory (-r)",
+		    path, sizeof(a->sun_path) - 1);
+	return 0;
+}
+
+/* Whether the place is free, or holds a socket that nobody listens on. */
+static int
+place_is_free(const char *path, struct conf_error *e)
+{
+	struct sockaddr_un a;
+	struct stat st;
+	int fd, r;
+
+	if (lstat(path, &st) == -1)
+		return errno == ENOENT
+		    ? 0
+		    : fail(e, "%s: %s", path, strerror(errno));
+	if (!S_ISSOCK(st.st_mode))
+		return fail(e,
+		    "%s: something that is no socket is in the way: "
+		    "remove it",
+		    path);
+	if (sock_addr(&a, path, e) == -1)
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return fail(e, "socket: %s", strerror(errno));
+	r = connect(fd, (struct sockaddr *)&a, sizeof(a));
+	if (r == 0 || errno == EAGAIN)
+		r = fail(e, "%s: another process answers there: stop it", path);
+	else
+		r = 0;
+	close(fd);
+	return r;
+}
+
+int
+sup_listen_group(const char *path, gid_t gid, struct conf_error *e)
+{
+	gid_t g = gid == (gid_t)-1 ? getegid() : gid;
+
+	if (lchown(path, (uid_t)-1, g) == -1)
+		return fail(e, "%s: cannot give it to group %u: %s", path,
+		    (unsigned)g, strerror(errno));
+	return 0;
+}
+
+/* Bind and listen under a name that nobody looks for, then move into place. */
+static int
+listen_at(
+    int fd, const char *path, const char *tmp, gid_t gid, struct conf_error *e)
+{
+	struct sockaddr_un a;
+	mode_t old;
+	int r;
+
+	if (sock_addr(&a, tmp, e) == -1)
+		return -1;
+	if (unlink(tmp) == -1 && errno != ENOENT)
+		return fail(e, "%s: %s", tmp, strerror(errno));
+	old = umask(0177);
+	r = bind(fd, (struct sockaddr *)&a, sizeof(a));
+	umask(old);
+	if (r == -1)
+		return fail(e, "%s: bind: %s", tmp, strerror(errno));
+	if (sup_listen_group(tmp, gid, e) == -1)
+		r = -1;
+	else if (chmod(tmp, 0660) == -1 || listen(fd, BACKLOG) == -1 ||
+	    rename(tmp, path) == -1)
+		r = fail(e, "%s: %s", path, strerror(errno));
+	if (r == -1)
+		unlink(tmp);
+	return r;
+}
+
+int
+sup_listen(const char *path, gid_t gid, struct conf_error *e)
+{
+	char tmp[LIMIT_PATH + 64];
+	struct sockaddr_un a;
+	size_t len = strlen(path);
+	int fd;
+
+	if (sock_addr(&a, path, e) == -1 || place_is_free(path, e) == -1)
+		return -1;
+	/* "….sock" becomes "….tmp", which is no longer. */
+	snprintf(tmp, sizeof(tmp), "%.*s.tmp", (int)(len - 5), path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return fail(e, "socket: %s", strerror(errno));
+	if (listen_at(fd, path, tmp, gid, e) == -1) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+int
+sup_seen_new(struct conf_error *e)
+{
+	int fd;
+
+	fd = memfd_create("relayd seen", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd == -1)
+		return fail(e, "memfd_create: %s", strerror(errno));
+	if (ftruncate(fd, LIMIT_SEEN_BYTES) == -1 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) ==
+		-1) {
+		fail(e, "memory for acknowledged ids: %s", strerror(errno));
+		close(fd);
+		return -1;
+	}
+	return fd;
+}

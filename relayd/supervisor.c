@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: ISC */
+/* The supervisor: start, loop, signals, stop. */
+
+#include <sys/resource.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "msg.h"
+#include "pipe.h"
+#include "secmem.h"
+#include "sup_child.h"
+#include "sup_conf.h"
+#include "sup_reload.h"
+#include "sup_sockets.h"
+#include "supervisor.h"
+
+/* Changes are written together, this long after the first. */
+#define STATE_MS 100
+/* What is left of STOP_ALL_MS when the engine used up its own part. */
+#define STOP_REST_MS 300
+/* After SIGKILL the kernel needs a moment; longer is not waited. */
+#define STOP_REAP_MS 1000
+/* Descriptors of our own and of libraries, beside those counted below. */
+#define FILES_OTHER 512
+/* Listener, memory, bundle and link of a gateway, and those on their way. */
+#define FILES_GATEWAY 6
+
+uint64_t
+sup_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* state.json and STATUS=. */
+
+static struct sup_state_process
+process_row(const struct supervisor *s, int r)
+{
+	const struct sup_child *c = &s->child[r];
+	struct sup_state_process p = {role_row((enum role)r)->name, (int)c->pid,
+	    c->restarts, c->since, -1};
+	uint64_t now = sup_now();
+
+	if (c->pid == 0 && c->state == SUP_DOWN && s->phase != PHASE_STOPPING)
+		p.next_start_ms =
+		    c->next_start > now ? (int64_t)(c->next_start - now) : 0;
+	return p;
+}
+
+static void
+state_file(struct supervisor *s, const struct sup_state_gateway *g, unsigned n)
+{
+	struct sup_state_process proc[ROLE_COUNT];
+	struct sup_state st = {(int)getpid(), (int64_t)time(NULL), s->phase,
+	    proc, ROLE_COUNT, g, n};
+	char path[LIMIT_PATH + 16];
+	struct buf b;
+	gid_t gid;
+	int r;
+
+	for (r = 0; r < ROLE_COUNT; r++)
+		proc[r] = process_row(s, r);
+	buf_init(&b, 0);
+	sup_state_render(&b, &st);
+	snprintf(path, sizeof(path), "%s/state.json", s->paths.run);
+	(void)sup_group(s->plan->conf->control_group, &gid);
+	if (b.failed ||
+	    sup_state_write(path, gid, buf_span(&b).p, buf_len(&b)) == -1)
+		log_warn("state", NULL, "%s cannot be written: %s", path,
+		    strerror(errno));
+	buf_free(&b);
+}
+
+static void
+status_line(struct supervisor *s, unsigned connected, unsigned n)
+{
+	char text[sizeof(s->status)];
+
+	snprintf(
+	    text, sizeof(text), "%u of %u gateways connected", connected, n);
+	if (strcmp(text, s->status) == 0)
+		return;
+	strlcpy(s->status, text, sizeof(s->status));
+	sup_notify(&s->notify, "STATUS=%s", text);
+}
+
+static void
+state_write(struct supervisor *s)
+{
+	struct sup_state_gateway *g;
+	const struct sup_slot *slot;
+	unsigned i, n = 0, connected = 0;
+
+	if ((g = calloc(LIMIT_GATEWAYS, sizeof(*g))) == NULL)
+		return;
+	for (i = 0; i < LIMIT_GATEWAYS; i++) {
+		slot = &s->slots.slot[i];
+		/* One that is being prepared is not there yet. */
+		if (sup_plan_gateway(s->plan, i) == NULL)
+			continue;
+		g[n].name = slot->name;
+		g[n].state = slot->state;
+		g[n].reason = slot->reason;
+		g[n++].since = slot->since;
+		connected += strcmp(slot->state, "connected") == 0;
+	}
+	state_file(s, g, n);
+	status_line(s, connected, n);
+	free(g);
+}
+
+static void
+on_state(int fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	state_write(arg);
+}
+
+void
+sup_changed(struct supervisor *s)
+{
+	const struct timeval tv = {0, STATE_MS * 1000};
+
+	if (s->ev_state != NULL &&
+	    !event_pending(s->ev_state, EV_TIMEOUT, NULL))
+		event_add(s->ev_state, &tv);
+}
+
+void
+sup_ready(struct supervisor *s)
+{
+	s->phase = PHASE_RUNNING;
+	log_info("ready", NULL, "relayd %s serves %zu gateway%s", VERSION,
+	    s->plan->conf->ngateway, s->plan->conf->ngateway == 1 ? "" : "s");
+	sup_notify(&s->notify, "READY=1");
+	sup_changed(s);
+}
+
+/* Stop: the engine first, which the others serve to its end. */
+
+static void
+stop_arm(struct supervisor *s, int ms)
+{
+	const struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+
+	event_add(s->ev_stop, &tv);
+}
+
+static void
+stop_child(struct sup_child *c, unsigned budget_ms)
+{
+	struct msg_stop m = {.budget_ms = budget_ms};
+
+	if (c->pid != 0 &&
+	    (c->pipe == NULL || pipe_send(c->pipe, MSG_STOP, 0, &m, -1) == -1))
+		kill(c->pid, SIGKILL);
+}
+
+static int
+children_left(const struct supervisor *s)
+{
+	int r, n = 0;
+
+	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
+		n += s->child[r].pid != 0;
+	return n;
+}
+
+static void
+stop_others(struct supervisor *s)
+{
+	int r;
+
+	s->stopping = STOP_OTHERS;
+	sup_child_kill(&s->child[ROLE_ENGINE], "its time to stop is over");
+	for (r = FIRST_CHILD; r < LAST_CHILD; r++)
+		stop_child(&s->child[r], STOP_REST_MS);
+	stop_arm(s, STOP_REST_MS + 100);
+}
+
+static void
+stop_kill(struct supervisor *s, const char *why)
+{
+	int r;
+
+	s->stopping = STOP_KILL;
+	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
+		sup_child_kill(&s->child[r], why);
+	stop_arm(s, STOP_REAP_MS);
+}
+
+void
+sup_stop_progress(struct supervisor *s)
+{
+	if (children_left(s) == 0)
+		event_base_loopexit(s->base, NULL);
+	else if (s->stopping == STOP_ENGINE && s->child[ROLE_ENGINE].pid == 0)
+		stop_others(s);
+}
+
+static void
+on_stop_timer(int fd, short what, void *arg)
+{
+	struct supervisor *s = arg;
+
+	(void)fd;
+	(void)what;
+	if (s->stopping == STOP_ENGINE)
+		stop_others(s);
+	else if (s->stopping == STOP_OTHERS)
+		stop_kill(s, "its time to stop is over");
+	else
+		event_base_loopexit(s->base, NULL);
+}
+
+void
+sup_stop(struct supervisor *s, int code)
+{
+	int r;
+
+	if (s->phase == PHASE_STOPPING)
+		return;
+	s->phase = PHASE_STOPPING;
+	s->exit_code = code;
+	sup_notify(&s->notify, "STOPPING=1");
+	sup_reload_abort(s, "relayd is stopping");
+	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
+		sup_child_deadline(&s->child[r], 0, NULL);
+	s->stopping = STOP_ENGINE;
+	stop_arm(s, STOP_ENGINE_MS + 50);
+	stop_child(&s->child[ROLE_ENGINE], STOP_ENGINE_MS);
+	state_write(s);
+	sup_stop_progress(s);
+}
+
+/* Signals and timers. */
+
+static void
+on_terminate(int sig, short what, void *arg)
+{
+	struct supervisor *s = arg;
+
+	(void)what;
+	if (s->phase == PHASE_STOPPING) {
+		stop_kill(s, "asked to hurry");
+		return;
+	}
+	log_info("stop", NULL, "signal SIG%s: stopping", sigabbrev_np(sig));
+	sup_stop(s, 0);
+}
+
+static void
+on_hangup(int sig, short what, void *arg)
+{
+	(void)sig;
+	(void)what;
+	sup_reload_begin(arg, 0, 0);
+}
+
+static void
+on_child(int sig, short what, void *arg)
+{
+	(void)sig;
+	(void)what;
+	sup_child_reap(arg);
+}
+
+static void
+on_ping(int fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	sup_child_heartbeat(arg);
+}
+
+static void
+on_watchdog(int fd, short what, void *arg)
+{
+	struct supervisor *s = arg;
+
+	(void)fd;
+	(void)what;
+	if (sup_child_all_answer(s))
+		sup_notify(&s->notify, "WATCHDOG=1");
+}
+
+/* Each event by its place in the struct: made and added alike. */
+static int
+events_init(struct supervisor *s)
+{
+	const struct timeval ping = {PING_MS / 1000, PING_MS % 1000 * 1000};
+	struct timeval dog;
+
+	s->ev_term = evsignal_new(s->base, SIGTERM, on_terminate, s);
+	s->ev_int = evsignal_new(s->base, SIGINT, on_terminate, s);
+	s->ev_hup = evsignal_new(s->base, SIGHUP, on_hangup, s);
+	s->ev_chld = evsignal_new(s->base, SIGCHLD, on_child, s);
+	s->ev_ping = event_new(s->base, -1, EV_PERSIST, on_ping, s);
+	s->ev_stop = evtimer_new(s->base, on_stop_timer, s);
+	s->ev_state = evtimer_new(s->base, on_state, s);
+	s->ev_watchdog = event_new(s->base, -1, EV_PERSIST, on_watchdog, s);
+	if (s->ev_term == NULL || s->ev_int == NULL || s->ev_hup == NULL ||
+	    s->ev_chld == NULL || s->ev_ping == NULL || s->ev_stop == NULL ||
+	    s->ev_state == NULL || s->ev_watchdog == NULL)
+		return -1;
+	if (event_add(s->ev_term, NULL) == -1 ||
+	    event_add(s->ev_int, NULL) == -1 ||
+	    event_add(s->ev_hup, NULL) == -1 ||
+	    event_add(s->ev_chld, NULL) == -1 ||
+	    event_add(s->ev_ping, &ping) == -1)
+		return -1;
+	if (s->notify.watchdog_ms == 0)
+		return 0;
+	dog.tv_sec = (time_t)(s->notify.watchdog_ms / 1000);
+	dog.tv_usec = (suseconds_t)(s->notify.watchdog_ms % 1000 * 1000);
+	return event_add(s->ev_watchdog, &dog);
+}
+
+static void
+events_free(struct supervisor *s)
+{
+	struct event *all[] = {s->ev_term, s->ev_int, s->ev_hup, s->ev_chld,
+	    s->ev_ping, s->ev_stop, s->ev_state, s->ev_watchdog};
+	size_t i;
+
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i] != NULL)
+			event_free(all[i]);
+	s->ev_state = NULL;
+}
+
+/* Start. */
+
+/* Descriptors for us and, inherited, for the children. */
+static void
+raise_files(void)
+{
+	const rlim_t need = FILES_OTHER + LIMIT_AGENTS_ALL + LIMIT_CONTROL +
+	    FILES_GATEWAY * LIMIT_GATEWAYS;
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == -1 || rl.rlim_cur >= need)
+		return;
+	rl.rlim_cur = rl.rlim_max < need ? rl.rlim_max : need;
+	if (setrlimit(RLIMIT_NOFILE, &rl) == -1 || rl.rlim_cur < need)
+		log_info("limits", NULL,
+		    "only %llu open files are allowed; "
+		    "with all agents and gateways %llu may be needed",
+		    (unsigned long long)rl.rlim_cur, (unsigned long long)need);
+}
+
+static void
+notify_init(struct supervisor *s)
+{
+	const char *why;
+
+	why = sup_notify_init(&s->notify, sup_env_get(&s->env, "NOTIFY_SOCKET"),
+	    sup_env_get(&s->env, "WATCHDOG_USEC"),
+	    sup_env_get(&s->env, "WATCHDOG_PID"));
+	if (why != NULL)
+		log_warn("notify", NULL, "NOTIFY_SOCKET: %s", why);
+}
+
+/* The control sockets, and the places of the gateways. */
+static int
+open_sockets(struct supervisor *s, struct conf_error *e)
+{
+	char path[LIMIT_PATH + 16];
+	gid_t gid;
+
+	(void)sup_group(s->plan->conf->control_group, &gid);
+	snprintf(path, sizeof(path), "%s/control.sock", s->paths.run);
+	if ((s->control_fd = sup_listen(path, gid, e)) == -1)
+		return -1;
+	snprintf(path, sizeof(path), "%s/status.sock", s->paths.run);
+	if ((s->status_fd = sup_listen(path, gid, e)) == -1)
+		return -1;
+	return sup_plan_place(s, s->plan, e);
+}
+
+static int
+open_all(struct supervisor *s, struct conf_error *e)
+{
+	if (sup_users_check(e) == -1 || sup_dir_run(s->paths.run, e) == -1 ||
+	    (s->lock_fd = sup_lock(s->paths.run, e)) == -1)
+		return -1;
+	if (sup_dir_state(s->paths.state, e) == -1)
+		return -1;
+	return open_sockets(s, e);
+}
+
+/* What needs the loop. */
+static int
+loop_init(struct supervisor *s, struct conf_error *e)
+{
+	if ((s->base = event_base_new()) != NULL && events_init(s) == 0 &&
+	    sup_reload_init(s) == 0 && sup_child_init(s) == 0)
+		return 0;
+	snprintf(e->text, sizeof(e->text), "event loop: %s", strerror(errno));
+	return -1;
+}
+
+static void
+remove_files(struct supervisor *s)
+{
+	static const char *const names[] = {
+	    "control.sock", "status.sock", "state.json"};
+	const int have[] = {s->control_fd, s->status_fd, s->lock_fd};
+	char path[LIMIT_PATH + 16];
+	size_t i;
+
+	sup_plan_keep(s, NULL);
+	for (i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "%s/%s", s->paths.run, names[i]);
+		if (have[i] != -1)
+			unlink(path);
+	}
+	sup_unlock(s->paths.run, s->lock_fd);
+}
+
+static void
+cleanup(struct supervisor *s)
+{
+	if (s->base != NULL) {
+		events_free(s);
+		sup_child_free(s);
+		sup_reload_free(s);
+		event_base_free(s->base);
+	}
+	remove_files(s);
+	if (s->control_fd != -1)
+		close(s->control_fd);
+	if (s->status_fd != -1)
+		close(s->status_fd);
+	sup_plan_free(s->plan);
+	sup_notify_free(&s->notify);
+	sup_env_free(&s->env);
+	free(s);
+	libevent_global_shutdown();
+}
+
+static struct supervisor *
+new_supervisor(const struct sup_paths *paths, struct sup_env *env, int debug)
+{
+	struct supervisor *s;
+
+	if ((s = calloc(1, sizeof(*s))) == NULL)
+		return NULL;
+	s->paths = *paths;
+	s->env = *env;
+	s->debug = debug;
+	s->lock_fd = s->control_fd = s->status_fd = -1;
+	s->notify.fd = -1;
+	sup_slots_init(&s->slots);
+	return s;
+}
+
+/* Why it does not start, on a line that a person reads. */
+static int
+refuse(struct supervisor *s, const struct conf_error *e, int code)
+{
+	fprintf(stderr, "relayd: %s\n", e->text);
+	cleanup(s);
+	return code;
+}
+
+int
+supervisor_check(const struct sup_paths *paths, struct sup_env *env)
+{
+	struct supervisor *s;
+	struct conf_error e;
+
+	if ((s = new_supervisor(paths, env, 0)) == NULL)
+		return 1;
+	if ((s->plan = sup_plan_load(s, &e)) == NULL)
+		return refuse(s, &e, EXIT_CONF);
+	printf("configuration OK\n");
+	cleanup(s);
+	return 0;
+}
+
+int
+supervisor_run(const struct sup_paths *paths, struct sup_env *env, int debug)
+{
+	struct supervisor *s;
+	struct conf_error e;
+	int r, code;
+
+	if ((s = new_supervisor(paths, env, debug)) == NULL)
+		return 1;
+	if ((s->plan = sup_plan_load(s, &e)) == NULL)
+		return refuse(s, &e, EXIT_CONF);
+	log_level(debug ? LOG_DEBUG : s->plan->conf->log_level);
+	if (s->env.flags & SECMEM_FALLBACK)
+		log_info("secrets", NULL,
+		    "the kernel has no memfd_secret: "
+		    "secrets of the environment rest in locked memory");
+	raise_files();
+	notify_init(s);
+	if (open_all(s, &e) == -1 || loop_init(s, &e) == -1)
+		return refuse(s, &e, 1);
+	state_write(s);
+	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
+		sup_child_start(&s->child[r]);
+	event_base_dispatch(s->base);
+	code = s->exit_code;
+	log_info("stop", NULL, "stopped");
+	cleanup(s);
+	return code;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The supervisor: the process that starts, watches, restarts and stops the
+ * others, and hands each its slice of the configuration (DESIGN 1).  It reads
+ * nothing from network, agents or control clients.
+ *
+ *   supervisor.c   start, loop, signals, stop
+ *   sup_msg.c      what children say
+ *   sup_child.c    one child: fork and exec, end, heartbeat
+ *   sup_pairs.c    pipes between children
+ *   sup_restart.c  when a dead child is started again
+ *   sup_conf.c     a configuration and what is made for it
+ *   sup_slice.c    a child's part of it
+ *   sup_reload.c   two phases
+ *   sup_slot.c     the places of gateways
+ *   sup_sockets.c  directories, lock, listening sockets
+ *   sup_env.c, sup_secret.c, sup_proxy.c  what came by environment; secrets
+ *   sup_state.c    state.json
+ *   sup_notify.c   the service manager
+ */
+#ifndef SUPERVISOR_H
+#define SUPERVISOR_H
+
+#include <sys/types.h>
+#include <stdint.h>
+
+#include "conf.h"
+#include "log.h"
+#include "role.h"
+#include "sup_notify.h"
+#include "sup_restart.h"
+#include "sup_secret.h"
+#include "sup_slot.h"
+#include "sup_state.h"
+
+struct event;
+struct event_base;
+struct pipe;
+struct supervisor;
+
+/* Exit statuses, as sysexits has them. */
+#define EXIT_USAGE 64
+#define EXIT_CONF  78
+
+/* Every step a child has to take in answer to us: time enough for a loaded
+ * machine to read a thousand gateways. */
+#define STEP_MS 10000
+/* Heartbeats: one this often, killed when one is unanswered for so long. */
+#define PING_MS	     5000
+#define PING_DEAD_MS 10000
+/* Stop: the engine's part, what it may overrun before the others are told, and
+ * everything. */
+#define STOP_ENGINE_MS 4500
+#define STOP_ALL_MS    5000
+
+/* Where things are, from the command line and the defaults. */
+struct sup_paths {
+	char conf[LIMIT_PATH + 1];  /* relayd.yaml */
+	int conf_given;		    /* -f: it must exist */
+	char run[LIMIT_PATH + 1];   /* run directory, absolute */
+	char state[LIMIT_PATH + 1]; /* state directory, absolute */
+	char bin[LIMIT_PATH + 1];   /* where the programs are */
+};
+
+/* A configuration, and the places its gateways have. */
+struct sup_plan {
+	struct conf *conf;
+	uint32_t generation;
+	uint16_t slot[LIMIT_GATEWAYS];	 /* of conf->gateway[i] */
+	uint8_t changed[LIMIT_GATEWAYS]; /* since the plan before */
+	unsigned nadded, nchanged, nremoved;
+	uint16_t *port; /* what the dialer must be able to reach, sorted */
+	size_t nport;
+};
+
+enum sup_child_state {
+	SUP_DOWN,     /* waits for its next start */
+	SUP_PAIRING,  /* its peers are being given their new pipes */
+	SUP_STARTING, /* runs, has not said STARTED */
+	SUP_RUNNING
+};
+
+enum sup_slice { SLICE_NONE, SLICE_SENT, SLICE_READY };
+
+struct sup_child {
+	struct supervisor *sup;
+	enum role role;
+	enum sup_child_state state;
+	pid_t pid; /* 0: none */
+	struct pipe *pipe;
+	int log_fd;
+	struct event *log_ev;
+	struct log_collector log;
+	struct event *timer; /* next start, or the deadline of a step … */
+	const char *deadline_why; /* … and what it is killed for then */
+	struct restart restart;
+	uint32_t restarts;
+	int64_t since;	     /* Unix seconds of its start */
+	uint64_t next_start; /* ms; while SUP_DOWN */
+	int orderly;	     /* told to end for a successor */
+	enum sup_slice slice;
+	uint32_t slice_generation;
+	uint32_t aborted_generation; /* the last one given up; 0: none */
+	int committed;		     /* lives by a configuration */
+	uint32_t ping_sent, ping_answered;
+	uint64_t ping_since; /* ms of the oldest unanswered one */
+	uint32_t wanted, held;
+	char lacking[LIMIT_REASON + 1];
+	/* The port set a dialer was started with. */
+	uint16_t *port;
+	size_t nport;
+};
+
+/* A reload under way. */
+struct sup_reload {
+	enum { RELOAD_NONE, RELOAD_PREPARE, RELOAD_COMMIT } phase;
+	struct sup_plan *plan; /* the new one while RELOAD_PREPARE */
+	int asked;	       /* the engine waits for RELOAD_DONE … */
+	uint32_t corr;	       /* … with this correlation */
+	pid_t asked_pid;       /* … and this engine it was */
+	char text[128];
+	struct event *deadline;
+	int wanted; /* SIGHUP while a child was down: as soon as all are up */
+};
+
+struct supervisor {
+	struct event_base *base;
+	struct sup_paths paths;
+	struct sup_env env;
+	int debug; /* -d: the configuration does not lower the level */
+	enum sup_phase phase;
+	struct sup_child child[ROLE_COUNT]; /* [ROLE_SUPERVISOR] is ourselves */
+	int end[ROLE_COUNT][ROLE_COUNT];    /* [a][b]: what a is to get to talk
+					     * with b; -1: nothing held */
+	struct sup_plan *plan;		    /* lived by */
+	uint32_t generation;		    /* the last one given */
+	struct sup_slots slots;
+	struct sup_reload reload;
+	int lock_fd, control_fd, status_fd;
+	struct sup_notify notify;
+	struct event *ev_term, *ev_int, *ev_hup, *ev_chld;
+	struct event *ev_ping, *ev_stop, *ev_state, *ev_watchdog;
+	enum { STOP_NOT, STOP_ENGINE, STOP_OTHERS, STOP_KILL } stopping;
+	char status[64]; /* as the service manager knows it */
+	int exit_code;	 /* of the whole */
+};
+
+/* Run until stopped; the exit status.  Takes env and paths over. */
+int
+supervisor_run(const struct sup_paths *paths, struct sup_env *env, int debug);
+/* Check the configuration, for -n; the exit status. */
+int supervisor_check(const struct sup_paths *paths, struct sup_env *env);
+
+/* Monotonic milliseconds. */
+uint64_t sup_now(void);
+/* Something that state.json or the service manager shows has changed. */
+void sup_changed(struct supervisor *s);
+/* Begin to stop; code becomes the exit status. */
+void sup_stop(struct supervisor *s, int code);
+/* A child is gone while stopping. */
+void sup_stop_progress(struct supervisor *s);
+/* All children live by the configuration (first start, reload). */
+void sup_ready(struct supervisor *s);
+
+#endif
