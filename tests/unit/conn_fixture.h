@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * For the tests of conn and ca: a conn over a socket pair, its owner, a peer
+ * that may be a real TLS server, and certificates.  Included by one program
+ * each; the sources under test come with it.
+ */
+#ifndef CONN_FIXTURE_H
+#define CONN_FIXTURE_H
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <time.h>
+#include <cmocka.h>
+
+#include <openssl/x509v3.h>
+
+#include "../../relayd/ca.c"
+#include "../../relayd/conn.c"
+#include "../../relayd/conn_tls.c"
+
+/* Not every program needs every helper. */
+#define HELPER __attribute__((unused)) static
+
+#define NAME  "connector.example"
+#define STEPS 200000 /* more turns of the loop than any test needs */
+
+/* What the conn's owner sees, and does. */
+struct owner {
+	struct conn *c;
+	struct conn_ops ops;
+	int ups, ends;
+	char why[512];
+	char *in; /* taken so far */
+	size_t inlen;
+	size_t calls;	/* of input */
+	size_t largest; /* input seen at once */
+	const char *out;
+	size_t outlen, piece; /* piece: at most so many bytes at once; 0: all */
+	size_t frame;	   /* take only whole frames of so many bytes; 0: all */
+	size_t stop_after; /* turn reading off after so many bytes; 0: never */
+	int free_in_input;
+};
+
+/* The other end. */
+struct peer {
+	int fd;
+	SSL *ssl;
+	int up;
+};
+
+struct fixture {
+	struct engine e;
+	struct ca_set *cas;
+	struct owner o;
+	struct peer p;
+	EVP_PKEY *cakey;
+	X509 *cacert;
+};
+
+/* Certificates. */
+
+HELPER EVP_PKEY *
+key_new(void)
+{
+	EVP_PKEY *k = EVP_EC_gen("P-256");
+
+	assert_non_null(k);
+	return k;
+}
+
+HELPER void
+extend(X509 *x, int nid, const char *value)
+{
+	X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
+
+	assert_non_null(ext);
+	assert_int_equal(X509_add_ext(x, ext, -1), 1);
+	X509_EXTENSION_free(ext);
+}
+
+/* A certificate for key, by issuer (NULL: by itself), valid from and until so
+ * many seconds from now. */
+HELPER X509 *
+cert_new(EVP_PKEY *key, const char *cn, const char *san, X509 *issuer,
+    EVP_PKEY *issuerkey, long from, long until)
+{
+	static long serial;
+	X509 *x = X509_new();
+	X509_NAME *name;
+
+	assert_non_null(x);
+	X509_set_version(x, X509_VERSION_3);
+	ASN1_INTEGER_set(X509_get_serialNumber(x), ++serial);
+	X509_gmtime_adj(X509_getm_notBefore(x), from);
+	X509_gmtime_adj(X509_getm_notAfter(x), until);
+	X509_set_pubkey(x, key);
+	name = X509_get_subject_name(x);
+	X509_NAME_add_entry_by_txt(
+	    name, "CN", MBSTRING_ASC, (const unsigned char *)cn, -1, -1, 0);
+	X509_set_issuer_name(
+	    x, issuer == NULL ? name : X509_get_subject_name(issuer));
+	extend(x, NID_basic_constraints,
+	    issuer == NULL ? "critical,CA:TRUE" : "CA:FALSE");
+	if (san != NULL)
+		extend(x, NID_subject_alt_name, san);
+	assert_true(X509_sign(x, issuerkey, EVP_sha256()) > 0);
+	return x;
+}
+
+/* A file with the certificate, to be had by ca_load. */
+HELPER int
+pem_file(X509 *x)
+{
+	FILE *f = tmpfile();
+	int fd;
+
+	assert_non_null(f);
+	if (x != NULL)
+		assert_int_equal(PEM_write_X509(f, x), 1);
+	else
+		fputs("nothing in here\n", f);
+	fflush(f);
+	fd = dup(fileno(f));
+	fclose(f);
+	return fd;
+}
+
+HELPER struct ca *
+ca_of(struct fixture *f, X509 *x)
+{
+	char why[LIMIT_REASON + 1] = "";
+	int fd = pem_file(x);
+	struct ca *ca = ca_load(f->cas, fd, "test CA", why, sizeof(why));
+
+	close(fd);
+	assert_string_equal(why, "");
+	assert_non_null(ca);
+	return ca;
+}
+
+/* The owner's handlers. */
+
+HELPER void
+on_up(void *arg)
+{
+	struct owner *o = arg;
+
+	o->ups++;
+}
+
+HELPER size_t
+on_input(void *arg, char *p, size_t len, size_t room)
+{
+	struct owner *o = arg;
+	size_t n = o->frame == 0 ? len : len / o->frame * o->frame;
+
+	assert_true(len <= room);
+	o->calls++;
+	if (len > o->largest)
+		o->largest = len;
+	o->in = realloc(o->in, o->inlen + n + 1);
+	assert_non_null(o->in);
+	memcpy(o->in + o->inlen, p, n);
+	/* It may be changed: nothing of it may come again. */
+	memset(p, '!', n);
+	o->inlen += n;
+	if (o->stop_after != 0 && o->inlen >= o->stop_after) {
+		conn_read(o->c, 0);
+		o->stop_after = 0;
+	}
+	if (o->free_in_input) {
+		conn_free(o->c);
+		o->c = NULL;
+	}
+	return n;
+}
+
+HELPER struct span
+on_output(void *arg)
+{
+	struct owner *o = arg;
+	size_t n = o->outlen;
+
+	if (o->piece != 0 && n > o->piece)
+		n = o->piece;
+	return (struct span){o->out, n};
+}
+
+HELPER void
+on_written(void *arg, size_t n)
+{
+	struct owner *o = arg;
+
+	assert_true(n <= o->outlen);
+	o->out += n;
+	o->outlen -= n;
+}
+
+HELPER void
+on_ended(void *arg, const char *why)
+{
+	struct owner *o = arg;
+
+	o->ends++;
+	strlcpy(o->why, why, sizeof(o->why));
+}
+
+static const struct conn_ops owner_ops = {
+    on_up, on_input, on_output, on_written, on_ended};
+
+/* The fixture. */
+
+HELPER int
+setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	int sv[2];
+
+	signal(SIGPIPE, SIG_IGN);
+	assert_int_equal(ca_init_openssl(), 0);
+	f->e.base = event_base_new();
+	assert_int_equal(conn_init(&f->e), 0);
+	f->cas = ca_set_new();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	assert_int_equal(fcntl(sv[1], F_SETFL, O_NONBLOCK), 0);
+	f->p.fd = sv[1];
+	f->o.c = conn_new(&f->e, sv[0], &owner_ops, &f->o);
+	assert_non_null(f->o.c);
+	f->cakey = key_new();
+	f->cacert =
+	    cert_new(f->cakey, "test CA", NULL, NULL, f->cakey, -3600, 3600);
+	*state = f;
+	return 0;
+}
+
+HELPER int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	if (f->o.c != NULL)
+		conn_free(f->o.c);
+	conn_fini(&f->e);
+	ca_set_free(f->cas);
+	SSL_free(f->p.ssl);
+	if (f->p.fd != -1)
+		close(f->p.fd);
+	event_base_free(f->e.base);
+	X509_free(f->cacert);
+	EVP_PKEY_free(f->cakey);
+	free(f->o.in);
+	free(f);
+	return 0;
+}
+
+/* The other end as a TLS server with that certificate. */
+HELPER void
+serve(struct fixture *f, X509 *cert, EVP_PKEY *key, int version)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+
+	assert_non_null(ctx);
+	assert_int_equal(SSL_CTX_use_certificate(ctx, cert), 1);
+	assert_int_equal(SSL_CTX_use_PrivateKey(ctx, key), 1);
+	if (version != 0) {
+		SSL_CTX_set_security_level(ctx, 0);
+		SSL_CTX_set_min_proto_version(ctx, version);
+		SSL_CTX_set_max_proto_version(ctx, version);
+	}
+	f->p.ssl = SSL_new(ctx);
+	SSL_CTX_free(ctx);
+	SSL_set_fd(f->p.ssl, f->p.fd);
+	SSL_set_accept_state(f->p.ssl);
+}
+
+/* Both ends go on a little. */
+HELPER void
+step(struct fixture *f)
+{
+	(void)conn_turn(&f->e);
+	event_base_loop(f->e.base, EVLOOP_NONBLOCK);
+	if (f->p.ssl != NULL && !f->p.up)
+		f->p.up = SSL_do_handshake(f->p.ssl) == 1;
+}
+
+/* Until the condition holds; each step does what can be done, so that their
+ * number, not time, is the bound. */
+#define UNTIL(f, cond)                             \
+	do {                                       \
+		int left_ = STEPS;                 \
+		while (!(cond) && left_-- > 0)     \
+			step(f);                   \
+		if (!(cond))                       \
+			fail_msg("never: " #cond); \
+	} while (0)
+
+/* Begin TLS for a name against a certificate with these properties. */
+HELPER void
+tls(struct fixture *f, const char *san, const char *name, long from, long until,
+    int version)
+{
+	EVP_PKEY *key = key_new();
+	X509 *cert =
+	    cert_new(key, "leaf", san, f->cacert, f->cakey, from, until);
+	struct ca *ca = ca_of(f, f->cacert);
+
+	serve(f, cert, key, version);
+	assert_int_equal(conn_tls(f->o.c, ca, name), 0);
+	ca_release(ca); /* the conn has its own */
+	X509_free(cert);
+	EVP_PKEY_free(key);
+}
+
+HELPER void
+tls_good(struct fixture *f)
+{
+	tls(f, "DNS:" NAME, NAME, -60, 3600, 0);
+	UNTIL(f, f->o.ups == 1 && f->p.up);
+}
+
+/* The other end reads until it has n bytes. */
+HELPER void
+peer_reads(struct fixture *f, char *to, size_t n)
+{
+	size_t got = 0, k;
+	ssize_t r;
+	int left = STEPS;
+
+	while (got < n && left-- > 0) {
+		step(f);
+		if (f->p.ssl != NULL) {
+			if (SSL_read_ex(f->p.ssl, to + got, n - got, &k) == 1)
+				got += k;
+		} else if ((r = read(f->p.fd, to + got, n - got)) > 0)
+			got += (size_t)r;
+	}
+	assert_int_equal(got, n);
+}
+
+HELPER void
+peer_writes(struct fixture *f, const char *p, size_t n)
+{
+	size_t k;
+	ssize_t r;
+	int left = STEPS;
+
+	while (n > 0 && left-- > 0) {
+		k = 0;
+		if (f->p.ssl != NULL)
+			(void)SSL_write_ex(f->p.ssl, p, n, &k);
+		else if ((r = write(f->p.fd, p, n)) > 0)
+			k = (size_t)r;
+		p += k;
+		n -= k;
+		if (n > 0)
+			step(f);
+	}
+	assert_int_equal(n, 0);
+}
+
+HELPER char *
+pattern(size_t n)
+{
+	char *p = malloc(n);
+	size_t i;
+
+	assert_non_null(p);
+	for (i = 0; i < n; i++)
+		p[i] = (char)(i * 131 + (i >> 8) * 7 + (i >> 16));
+	return p;
+}
+
+HELPER void
+small_buffers(struct fixture *f)
+{
+	int size = 4096;
+
+	setsockopt(f->o.c->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	setsockopt(f->p.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
+/* It ends once, for that reason. */
+HELPER void
+ends_with(struct fixture *f, const char *why)
+{
+	UNTIL(f, f->o.ends > 0);
+	assert_string_equal(f->o.why, why);
+	step(f);
+	assert_int_equal(f->o.ends, 1);
+	assert_int_equal(f->o.ups, f->p.up && f->o.ups);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+#endif
