@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: ISC */
+/* What every command of relay-ctl is given, and what it answers with. */
+#ifndef CTL_H
+#define CTL_H
+
+#include "limit.h"
+#include "out.h"
+
+/* Exit statuses (relay-ctl(8)). */
+enum {
+	CTL_OK = 0,
+	CTL_FAILED = 1, /* refused, or it failed */
+	CTL_USAGE = 2,
+	CTL_NOT_RUNNING = 3,
+	CTL_UNSETTLED = 150, /* status: a gateway is connecting or retrying */
+	CTL_DISABLED = 151,
+	CTL_UNPROVISIONED = 152
+};
+
+enum ctl_opt {
+	OPT_RUNDIR,
+	OPT_JSON,
+	OPT_GATEWAY,
+	OPT_CONTENT,
+	OPT_REPLY_TO,
+	OPT_NAME,
+	OPT_PLATFORM,
+	OPT_JOBS,
+	OPT_TIMEOUT,
+	OPT_FILE,
+	OPT_EXEC,
+	OPT_COUNT
+};
+
+struct ctl {
+	struct out out;
+	char rundir[LIMIT_PATH + 1];
+	const char *opt[OPT_COUNT]; /* given value, "" without one; or NULL */
+	char **arg;		    /* positional arguments */
+	int narg;
+	char **exec; /* --exec's program and arguments, NULL-terminated */
+};
+
+/* The commands: each returns an exit status. */
+int cmd_status(struct ctl *ctl);
+int cmd_show(struct ctl *ctl);
+int cmd_watch(struct ctl *ctl);
+int cmd_tap(struct ctl *ctl);
+int cmd_send(struct ctl *ctl);
+int cmd_agent(struct ctl *ctl);
+int cmd_reload(struct ctl *ctl);
+int cmd_check(struct ctl *ctl);
+
+/* One line on standard error, after the program's name. */
+void ctl_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* How the command is to be used, after a line of ours.  Returns CTL_USAGE. */
+int ctl_usage(const char *command, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* A name that may be abbreviated. */
+struct ctl_word {
+	const char *name;
+};
+/*
+ * The index of the word that `given` names or abbreviates; -1: none, or more
+ * than one, which was said with what could stand there.  The words are
+ * `stride` bytes apart and begin with their name.
+ */
+int ctl_match(const char *what, const char *given, const void *words, size_t n,
+    size_t stride);
+
+/* A number option: its value, dflt when it is not given, or -1 when it is none
+ * from min to max, which was said. */
+long ctl_number(
+    const struct ctl *ctl, enum ctl_opt opt, long min, long max, long dflt);
+
+#endif

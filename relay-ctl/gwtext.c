@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: ISC */
+/* A gateway's state in words. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "ctl.h"
+#include "gwtext.h"
+
+/* Seconds of difference between the clocks from which tokens are in danger:
+ * they live for 300. */
+#define SKEW_TOLD 60
+
+static const struct {
+	const char *state;
+	int status;
+	enum tint tint;
+} states[] = {
+    {"connected", CTL_OK, TINT_GOOD},
+    {"idle", CTL_OK, TINT_NONE},
+    {"dormant", CTL_OK, TINT_NONE},
+    {"connecting", CTL_UNSETTLED, TINT_WARN},
+    {"retrying", CTL_UNSETTLED, TINT_BAD},
+    {"stopping", CTL_UNSETTLED, TINT_WARN},
+    {"disabled", CTL_DISABLED, TINT_DIM},
+    {"unprovisioned", CTL_UNPROVISIONED, TINT_WARN},
+};
+#define NSTATES (sizeof(states) / sizeof(states[0]))
+
+static size_t
+find(struct span state)
+{
+	size_t i;
+
+	for (i = 0; i < NSTATES; i++)
+		if (state.p != NULL &&
+		    span_eq(state, span_str(states[i].state)))
+			break;
+	return i;
+}
+
+int
+gwtext_exit(struct span state)
+{
+	size_t i = find(state);
+
+	return i == NSTATES ? CTL_UNSETTLED : states[i].status;
+}
+
+enum tint
+gwtext_tint(struct span state)
+{
+	size_t i = find(state);
+
+	return i == NSTATES ? TINT_WARN : states[i].tint;
+}
+
+static void
+note_link(struct table *t, struct obj *g, enum tint tint)
+{
+	int64_t attempt = field_int(g, "attempt", 0);
+	double next = field_num(g, "next_attempt_in_s", -1);
+	char when[OUT_AGE];
+	struct span reason;
+
+	if (next >= 0)
+		table_note(t, tint, "attempt %" PRId64 ", the next in %s",
+		    attempt, out_delay(when, next));
+	reason = field_str(g, "reason");
+	if (reason.len > 0)
+		table_note(t, tint, "%.*s", (int)reason.len, reason.p);
+}
+
+void
+gwtext_notes(struct table *t, struct obj *g)
+{
+	struct span state = field_str(g, "state");
+	size_t i = find(state);
+	double skew = field_num(g, "clock_skew_s", 0);
+	char age[OUT_AGE];
+	struct obj sub;
+
+	if (i == NSTATES || states[i].tint == TINT_BAD ||
+	    states[i].tint == TINT_WARN || states[i].tint == TINT_DIM)
+		note_link(t, g, gwtext_tint(state));
+	if (obj_sub(&sub, g, "credential") == 0 &&
+	    !field_true(&sub, "usable") && field_str(&sub, "reason").len > 0) {
+		state = field_str(&sub, "reason");
+		table_note(
+		    t, TINT_WARN, "credential: %.*s", (int)state.len, state.p);
+	}
+	if (skew < 0)
+		skew = -skew;
+	if (skew > SKEW_TOLD)
+		table_note(t, TINT_WARN,
+		    "our clock and the connector's differ by %s: a wrong clock "
+		    "looks like a wrong key",
+		    out_age(age, (int64_t)skew));
+	if (obj_sub(&sub, g, "queue") == 0 && field_true(&sub, "paused"))
+		table_note(t, TINT_BAD,
+		    "too many events wait for agents: nothing is read from the "
+		    "connector");
+}
+
+int
+gwtext_each(struct span reply, const char *name,
+    void (*fn)(struct obj *g, void *arg), void *arg)
+{
+	struct span elem;
+	struct obj *o;
+	size_t pos = 0;
+	int n = 0;
+
+	if ((o = malloc(2 * sizeof(*o))) == NULL)
+		return 0;
+	obj_parse(&o[0], reply);
+	while (json_each(field_raw(&o[0], "gateways"), &pos, &elem) == 1) {
+		if (obj_parse(&o[1], elem) == -1)
+			continue;
+		if (name != NULL &&
+		    !span_eq(field_str(&o[1], "name"), span_str(name)))
+			continue;
+		fn(&o[1], arg);
+		n++;
+	}
+	free(o);
+	return n;
+}

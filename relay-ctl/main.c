@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * relay-ctl: what people and scripts type to look at relayd and to tell it
+ * something.  The tables of options and commands are here; usage, help and
+ * parsing are made from them.
+ */
+#include <sys/stat.h>
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl.h"
+
+struct option_row {
+	const char *name;
+	char letter;	 /* 0: none */
+	const char *arg; /* NULL: takes none */
+	const char *what;
+};
+
+static const struct option_row options[OPT_COUNT] = {
+    [OPT_RUNDIR] = {"run-dir", 'r', "RUNDIR", "relayd's run directory"},
+    [OPT_JSON] = {"json", 0, NULL, "print what relayd said, as JSON"},
+    [OPT_GATEWAY] = {"gateway", 'g', "GATEWAY",
+	"which gateway; not needed when there is one"},
+    [OPT_CONTENT] = {"content", 0, NULL, "show what the lines say, too"},
+    [OPT_REPLY_TO] = {"reply-to", 0, "ID", "message to reply to"},
+    [OPT_NAME] = {"name", 0, "NAME", "the agent's name in status"},
+    [OPT_PLATFORM] = {"platform", 0, "P[,P...]", "serve these platforms only"},
+    [OPT_JOBS] = {"jobs", 'j', "N", "programs at once (1)"},
+    [OPT_TIMEOUT] = {"timeout", 0, "SECONDS", "time a program may take (100)"},
+    [OPT_FILE] = {"file", 'f', "FILE", "the configuration file"},
+    [OPT_EXEC] = {"exec", 0, "PROGRAM [ARG...]",
+	"run this for every event; ends the options"},
+};
+
+#define O(o)	(1U << (o))
+#define O_EVERY (O(OPT_RUNDIR) | O(OPT_JSON))
+
+static int cmd_help(struct ctl *ctl);
+static int cmd_version(struct ctl *ctl);
+
+struct command_row {
+	const char *name;
+	const char *args;
+	int min, max; /* positional arguments */
+	uint32_t options;
+	int (*run)(struct ctl *ctl);
+	const char *what;
+};
+
+static const struct command_row commands[] = {
+    {"status", "[GATEWAY]", 0, 1, 0, cmd_status, "how the gateways are"},
+    {"show", "gateways|agents|processes [GATEWAY]", 1, 2, 0, cmd_show,
+	"one thing in detail"},
+    {"watch", "", 0, 0, 0, cmd_watch, "follow changes of state"},
+    {"tap", "[GATEWAY]", 0, 1, O(OPT_CONTENT), cmd_tap,
+	"follow what flows, without taking part"},
+    {"send", "CHAT_ID [TEXT|-]", 1, 2, O(OPT_GATEWAY) | O(OPT_REPLY_TO),
+	cmd_send, "send a message; its text from standard input by default"},
+    {"agent", "--exec PROGRAM [ARG...]", 0, 0,
+	O(OPT_GATEWAY) | O(OPT_NAME) | O(OPT_PLATFORM) | O(OPT_JOBS) |
+	    O(OPT_TIMEOUT) | O(OPT_EXEC),
+	cmd_agent, "be an agent: run a program for every event"},
+    {"reload", "", 0, 0, 0, cmd_reload, "read the configuration again"},
+    {"check", "", 0, 0, O(OPT_FILE), cmd_check, "check a configuration file"},
+    {"help", "[COMMAND]", 0, 1, 0, cmd_help, "this, or a command's options"},
+    {"version", "", 0, 0, 0, cmd_version, "relay-ctl's version"},
+};
+#define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+void
+ctl_warn(const char *fmt, ...)
+{
+	char text[2048];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	fflush(stdout);
+	/* In one write: a log may be shared. */
+	dprintf(STDERR_FILENO, "relay-ctl: %s\n", text);
+}
+
+static void
+put_option(FILE *f, const struct option_row *o)
+{
+	char text[64], letter[8] = "    ";
+
+	if (o->letter != 0)
+		snprintf(letter, sizeof(letter), "-%c, ", o->letter);
+	snprintf(text, sizeof(text), "--%s %s", o->name,
+	    o->arg == NULL ? "" : o->arg);
+	fprintf(f, "  %s%-26s  %s\n", letter, text, o->what);
+}
+
+static void
+put_options(FILE *f, uint32_t set)
+{
+	int i;
+
+	for (i = 0; i < OPT_COUNT; i++)
+		if ((set & O(i)) != 0)
+			put_option(f, &options[i]);
+}
+
+/* "[-g GATEWAY] [--content] " */
+static void
+put_synopsis(FILE *f, const struct command_row *cmd)
+{
+	const struct option_row *o;
+	int i;
+
+	fprintf(f, "usage: relay-ctl [-r RUNDIR] [--json] %s", cmd->name);
+	for (i = 0; i < OPT_COUNT; i++) {
+		if ((cmd->options & O(i)) == 0 || i == OPT_EXEC)
+			continue;
+		o = &options[i];
+		fprintf(f, " [");
+		if (o->letter != 0)
+			fprintf(f, "-%c", o->letter);
+		else
+			fprintf(f, "--%s", o->name);
+		fprintf(f, "%s%s]", o->arg == NULL ? "" : " ",
+		    o->arg == NULL ? "" : o->arg);
+	}
+	fprintf(f, "%s%s\n", cmd->args[0] == '\0' ? "" : " ", cmd->args);
+}
+
+static void
+put_help(FILE *f)
+{
+	size_t i;
+
+	fprintf(f, "usage: relay-ctl [-r RUNDIR] [--json] COMMAND ...\n\n");
+	for (i = 0; i < NCOMMANDS; i++)
+		fprintf(f, "  %-8s %-36s %s\n", commands[i].name,
+		    commands[i].args, commands[i].what);
+	fprintf(f, "\noptions of every command:\n");
+	put_options(f, O_EVERY);
+}
+
+static const struct command_row *
+find_command(const char *given)
+{
+	int i = ctl_match(
+	    "command", given, commands, NCOMMANDS, sizeof(commands[0]));
+
+	return i == -1 ? NULL : &commands[i];
+}
+
+static int
+cmd_help(struct ctl *ctl)
+{
+	const struct command_row *cmd;
+
+	if (ctl->narg == 0) {
+		put_help(stdout);
+		return CTL_OK;
+	}
+	if ((cmd = find_command(ctl->arg[0])) == NULL)
+		return CTL_USAGE;
+	put_synopsis(stdout, cmd);
+	printf("%s\n", cmd->what);
+	put_options(stdout, cmd->options | O_EVERY);
+	return CTL_OK;
+}
+
+static int
+cmd_version(struct ctl *ctl)
+{
+	(void)ctl;
+	printf("relay-ctl %s\n", VERSION);
+	return CTL_OK;
+}
+
+int
+ctl_usage(const char *command, const char *fmt, ...)
+{
+	va_list ap;
+	size_t i;
+
+	fflush(stdout);
+	fputs("relay-ctl: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	putc('\n', stderr);
+	for (i = 0; i < NCOMMANDS; i++)
+		if (command != NULL && strcmp(commands[i].name, command) == 0)
+			put_synopsis(stderr, &commands[i]);
+	if (command == NULL)
+		put_help(stderr);
+	return CTL_USAGE;
+}
+
+/* The i-th word. */
+static const char *
+word_at(const void *words, size_t i, size_t stride)
+{
+	const struct ctl_word *w =
+	    (const void *)((const char *)words + i * stride);
+
+	return w->name;
+}
+
+int
+ctl_match(const char *what, const char *given, const void *words, size_t n,
+    size_t stride)
+{
+	size_t i, len = strlen(given), hits = 0, last = 0;
+	char *safe;
+
+	for (i = 0; i < n; i++) {
+		if (strncmp(word_at(words, i, stride), given, len) != 0)
+			continue;
+		last = i;
+		hits++;
+		if (word_at(words, i, stride)[len] == '\0') {
+			hits = 1;
+			break;
+		}
+	}
+	if (hits == 1 && len > 0)
+		return (int)last;
+	safe = out_safe(span_str(given));
+	fprintf(stderr, "relay-ctl: \"%s\" %s; %s:", safe == NULL ? "" : safe,
+	    hits > 1 ? "could be several" : "is no such thing here", what);
+	free(safe);
+	for (i = 0; i < n; i++)
+		if (hits <= 1 ||
+		    strncmp(word_at(words, i, stride), given, len) == 0)
+			fprintf(stderr, " %s", word_at(words, i, stride));
+	putc('\n', stderr);
+	return -1;
+}
+
+long
+ctl_number(
+    const struct ctl *ctl, enum ctl_opt opt, long min, long max, long dflt)
+{
+	const char *text = ctl->opt[opt];
+	char *end;
+	long v;
+
+	if (text == NULL)
+		return dflt;
+	errno = 0;
+	v = strtol(text, &end, 10);
+	if (*text >= '0' && *text <= '9' && *end == '\0' && errno == 0 &&
+	    v >= min && v <= max)
+		return v;
+	ctl_warn("--%s must be a number from %ld to %ld", options[opt].name,
+	    min, max);
+	return -1;
+}
+
+/* Parse options of the set: up to the first positional argument, or also
+ * behind it.  CTL_OK, or CTL_USAGE after that was told. */
+static int
+parse(struct ctl *ctl, const struct command_row *cmd, int argc, char *argv[],
+    uint32_t set)
+{
+	struct option lo[OPT_COUNT + 1] = {0};
+	char so[2 * OPT_COUNT + 3] = ":";
+	int i, c, n = 0, s = 0, permute;
+
+	permute = cmd != NULL && (set & O(OPT_EXEC)) == 0;
+	if (!permute)
+		so[s++] = '+';
+	so[s++] = ':';
+	for (i = 0; i < OPT_COUNT; i++) {
+		if ((set & O(i)) == 0)
+			continue;
+		lo[n++] = (struct option){
+		    options[i].name, options[i].arg != NULL, NULL, 256 + i};
+		if (options[i].letter != 0) {
+			so[s++] = options[i].letter;
+			if (options[i].arg != NULL)
+				so[s++] = ':';
+		}
+	}
+	optind = 0;
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, so, lo, NULL)) != -1) {
+		for (i = 0; i < OPT_COUNT; i++)
+			if ((set & O(i)) != 0 &&
+			    (c == 256 + i || c == options[i].letter))
+				break;
+		if (c == ':' || c == '?' || i == OPT_COUNT)
+			return ctl_usage(cmd == NULL ? NULL : cmd->name,
+			    c == ':' ? "%s needs a value"
+				     : "%s is no option here",
+			    argv[optind - 1]);
+		ctl->opt[i] = optarg == NULL ? "" : optarg;
+		if (i == OPT_EXEC) { /* the rest is the program's */
+			argv[optind - 1] = optarg;
+			ctl->exec = argv + optind - 1;
+			optind = argc;
+			break;
+		}
+	}
+	return CTL_OK;
+}
+
+/* Whether a directory below /tmp is ours, so that nobody else answers in
+ * relayd's place. */
+static int
+is_ours(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
+	    st.st_uid == geteuid() && (st.st_mode & 022) == 0;
+}
+
+/* The run directory: relayd's own default for this user; when there is none,
+ * the system's. */
+static int
+find_rundir(struct ctl *ctl)
+{
+	const char *given = ctl->opt[OPT_RUNDIR], *xdg;
+	size_t n;
+
+	if (given != NULL) {
+		n = strlcpy(ctl->rundir, given, sizeof(ctl->rundir));
+		if (n > 0 && n < sizeof(ctl->rundir))
+			return 0;
+		ctl_warn("-r: no path, or too long a one");
+		return -1;
+	}
+	if (geteuid() != 0) {
+		xdg = getenv("XDG_RUNTIME_DIR");
+		if (xdg != NULL && xdg[0] == '/' &&
+		    strlen(xdg) < LIMIT_PATH / 2)
+			snprintf(
+			    ctl->rundir, sizeof(ctl->rundir), "%s/relayd", xdg);
+		else
+			snprintf(ctl->rundir, sizeof(ctl->rundir),
+			    "/tmp/relayd-%u", (unsigned)geteuid());
+		if (is_ours(ctl->rundir))
+			return 0;
+		if (access("/run/relayd", F_OK) == -1) {
+			if (access(ctl->rundir, F_OK) == -1)
+				return 0; /* "not running" names our own */
+			ctl_warn("%s is not a directory that only we can "
+				 "write in; name the run directory with -r",
+			    ctl->rundir);
+			return -1;
+		}
+	}
+	strlcpy(ctl->rundir, "/run/relayd", sizeof(ctl->rundir));
+	return 0;
+}
+
+static int
+run_command(struct ctl *ctl, int argc, char *argv[])
+{
+	const struct command_row *cmd;
+
+	if ((cmd = find_command(argv[0])) == NULL)
+		return CTL_USAGE;
+	if (parse(ctl, cmd, argc, argv, cmd->options | O_EVERY) != CTL_OK)
+		return CTL_USAGE;
+	ctl->arg = argv + optind;
+	ctl->narg = argc - optind;
+	if (ctl->narg < cmd->min || ctl->narg > cmd->max)
+		return ctl_usage(cmd->name, "too %s arguments",
+		    ctl->narg < cmd->min ? "few" : "many");
+	ctl->out.json = ctl->opt[OPT_JSON] != NULL;
+	if (find_rundir(ctl) == -1)
+		return CTL_USAGE;
+	return cmd->run(ctl);
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct ctl ctl = {0};
+	int r;
+
+	/* Started by a program that ignores it, we still want EPIPE to end us
+	 * rather than write on in vain. */
+	signal(SIGPIPE, SIG_DFL);
+	out_init(&ctl.out);
+	if (parse(&ctl, NULL, argc, argv, O_EVERY) != CTL_OK)
+		return CTL_USAGE;
+	argc -= optind;
+	argv += optind;
+	if (argc == 0)
+		return ctl_usage(NULL, "which command?");
+	r = run_command(&ctl, argc, argv);
+	if (fflush(stdout) != 0 && r == CTL_OK)
+		r = CTL_FAILED;
+	return r;
+}

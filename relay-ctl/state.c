@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: ISC */
+/* Reading state.json. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "field.h"
+#include "state.h"
+
+/* Bytes of it: LIMIT_GATEWAYS gateways with a reason each. */
+#define STATE_MAX (1024U * 1024)
+
+static int
+slurp(struct buf *b, const char *path)
+{
+	ssize_t n = -1;
+	char *p;
+	int fd;
+
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) == -1)
+		return -1;
+	while (
+	    (p = buf_reserve(b, 8192)) != NULL && (n = read(fd, p, 8192)) > 0)
+		buf_commit(b, (size_t)n);
+	close(fd);
+	return p == NULL || n == -1 ? -1 : 0;
+}
+
+int
+state_read(struct state *st, const struct ctl *ctl)
+{
+	char path[LIMIT_PATH + 16];
+	struct timespec now;
+	struct obj o;
+
+	memset(st, 0, sizeof(*st));
+	buf_init(&st->text, STATE_MAX);
+	snprintf(path, sizeof(path), "%s/state.json", ctl->rundir);
+	if (slurp(&st->text, path) == -1 ||
+	    obj_parse(&o, buf_span(&st->text)) == -1 ||
+	    !span_eq(field_str(&o, "schema"), SPAN_LIT("relayd.state/1")))
+		return -1;
+	st->pid = (int)field_int(&o, "pid", 0);
+	if (st->pid > 0)
+		st->alive = kill(st->pid, 0) == 0 || errno != ESRCH;
+	clock_gettime(CLOCK_REALTIME, &now);
+	st->age =
+	    (double)now.tv_sec - field_num(&o, "updated", (double)now.tv_sec);
+	st->phase = field_raw(&o, "phase");
+	st->processes = field_raw(&o, "processes");
+	st->gateways = field_raw(&o, "gateways");
+	return 0;
+}
+
+void
+state_free(struct state *st)
+{
+	buf_free(&st->text);
+}
+
+/* What is told of one process that is down; *n gets the bytes in text. */
+static void
+tell(const struct state *st, struct obj *o, char *text, size_t *n)
+{
+	char nth[OUT_AGE], when[OUT_AGE];
+	int64_t restarts = field_int(o, "restarts", 0);
+	double next = field_num(o, "next_start_in_ms", -1) / 1000 - st->age;
+	char *role;
+	int w;
+
+	if ((role = out_safe(field_str(o, "role"))) == NULL)
+		return;
+	w = snprintf(text + *n, STATE_TEXT - *n,
+	    "%s%s is restarting (%s restart", *n == 0 ? "" : ", ", role,
+	    out_ordinal(nth, restarts == 0 ? 1 : restarts));
+	free(role);
+	if (w > 0 && (size_t)w < STATE_TEXT - *n)
+		*n += (size_t)w;
+	w = next > 0 ? snprintf(text + *n, STATE_TEXT - *n,
+			   ", next start in %s)", out_delay(when, next))
+		     : snprintf(text + *n, STATE_TEXT - *n, ")");
+	if (w > 0 && (size_t)w < STATE_TEXT - *n)
+		*n += (size_t)w;
+}
+
+void
+state_describe(const struct state *st, char text[STATE_TEXT])
+{
+	struct span elem;
+	struct obj o;
+	size_t pos = 0, n = 0;
+
+	text[0] = '\0';
+	while (json_each(st->processes, &pos, &elem) == 1)
+		if (obj_parse(&o, elem) == 0 &&
+		    span_eq(field_str(&o, "state"), SPAN_LIT("restarting")))
+			tell(st, &o, text, &n);
+	if (n > 0)
+		return;
+	if (span_eq(st->phase, SPAN_LIT("\"stopping\"")))
+		strlcpy(text, "it is stopping", STATE_TEXT);
+	else if (span_eq(st->phase, SPAN_LIT("\"starting\"")))
+		strlcpy(text, "it is starting", STATE_TEXT);
+	else
+		strlcpy(text,
+		    "its processes run, but the engine is silent; "
+		    "try again, then look at relayd's log",
+		    STATE_TEXT);
+}

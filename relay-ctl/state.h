@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: ISC */
+/* state.json: what the supervisor says of itself while the engine is silent. */
+#ifndef STATE_H
+#define STATE_H
+
+#include "buf.h"
+#include "ctl.h"
+#include "span.h"
+
+struct state {
+	struct buf text;
+	int pid;    /* the supervisor's */
+	int alive;  /* there is such a process */
+	double age; /* seconds since it was written */
+	struct span phase, processes, gateways; /* JSON, within text */
+};
+
+#define STATE_TEXT 512
+
+/* Read it.  0, or -1 when there is none that can be read; state_free in any
+ * case. */
+int state_read(struct state *st, const struct ctl *ctl);
+void state_free(struct state *st);
+/* "engine is restarting (3rd restart, next start in 400 ms)": which processes
+ * are down, or that all run. */
+void state_describe(const struct state *st, char text[STATE_TEXT]);
+
+#endif

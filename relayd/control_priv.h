@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What control.c (sockets and clients), control_cmd.c (requests) and tap.c
+ * (streams) share.  Nobody else includes it.
+ */
+#ifndef CONTROL_PRIV_H
+#define CONTROL_PRIV_H
+
+#include <sys/queue.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "control.h"
+#include "engine.h"
+#include "json.h"
+
+struct event;
+
+/* Clients of one uid: a dashboard, a few shells, and their scripts. */
+#define CONTROL_PER_UID 16
+/* Places that only root gets: the operator is let in when all are taken. */
+#define CONTROL_RESERVED 4
+/*
+ * Bytes that wait for one client.  The greatest reply is the status document:
+ * a gateway with one identity and an agent takes 2 to 3 KiB of it, so that
+ * LIMIT_GATEWAYS of them take some 3 MiB; twice that, and rounded up.
+ */
+#define CONTROL_OUT_MAX (8U * 1024 * 1024)
+/* Bytes that wait for all clients together: eight such documents. */
+#define CONTROL_OUT_ALL (64U * 1024 * 1024)
+/* Above this, what a stream would add is left out (tap) or the client is cut
+ * off (watch).  The line that reaches over it is still whole. */
+#define CONTROL_STREAM_HIGH (1024U * 1024)
+/* Seconds a client may leave what we wrote unread. */
+#define CONTROL_STALL 30
+/* Seconds without a request after which a client that streams nothing is
+ * closed: longer than any dashboard's interval. */
+#define CONTROL_IDLE 300
+
+struct control;
+
+struct client {
+	TAILQ_ENTRY(client) entry;
+	struct control *control;
+	int fd;
+	struct event *rd, *wr, *timer;
+	enum listener_kind kind; /* LISTEN_CONTROL or LISTEN_STATUS */
+	uint32_t uid;
+	int32_t pid;
+	struct buf in, out;
+	uint64_t cookie; /* of the answer waited for; 0: none */
+	uint8_t wait_s;	 /* how long it may take, seconds */
+	uint8_t closing; /* close once out is written */
+	uint8_t doomed;	 /* to be freed by the reaper */
+	uint8_t eof;	 /* it will send no more */
+	uint8_t watching, tapping, content;
+	struct engine_gw *tap_gw; /* NULL: all */
+	uint64_t lost; /* tap lines left out since the last {"tap":"lost"} */
+};
+TAILQ_HEAD(client_list, client);
+
+struct control {
+	struct engine *e;
+	int fd[LISTEN_LAST + 1]; /* listening; -1: none */
+	struct event *ev[LISTEN_LAST + 1];
+	struct event *reap;  /* frees doomed clients from the loop */
+	struct event *again; /* listens again after descriptors ran out */
+	struct client_list clients;
+	uint32_t nclient, ntap, nwatch;
+	uint64_t next_cookie;
+	struct buf scratch;  /* a line being put together */
+	struct json_doc doc; /* of a request, or of a tapped line */
+};
+
+/* control.c */
+
+/* What is in out is to be written; call after adding to it.  A client whose
+ * out overflowed is cut off. */
+void client_flush(struct client *c);
+/* Free it from the loop: safe within any walk over the clients. */
+void client_doom(struct client *c);
+/* Close it once its output is written. */
+void client_close(struct client *c);
+/* Its answer will come later, within wait_s seconds: returns the cookie. */
+uint64_t client_wait(struct client *c, uint8_t wait_s);
+/* Who waits for that cookie, no longer waiting; NULL. */
+struct client *client_answered(struct control *ct, uint64_t cookie);
+
+/* control_cmd.c */
+
+/* Handle one request line. */
+void control_request(struct client *c, struct span line);
+/* {"ok":false,"code":…,"error":…} */
+void control_refuse(struct client *c, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* tap.c */
+
+/* Begin to stream. */
+void tap_start(struct client *c, struct engine_gw *eg, int content);
+void watch_start(struct client *c);
+/* The client is going: it streams no more. */
+void tap_end(struct client *c);
+/* There is room again: say what was left out. */
+void tap_resume(struct client *c);
+
+#endif
