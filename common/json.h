@@ -92,6 +92,11 @@ const char *json_members(const struct json_doc *doc, int parent,
  * told because the node table ran out within the object. */
 int json_get(const struct json_doc *doc, int parent, const char *name);
 
+/* Whether a key stands twice in the object at a kept node, after unescaping;
+ * also when that cannot be told, because not all members were kept.  0 for
+ * what is no object. */
+int json_twice(const struct json_doc *doc, int parent);
+
 /* First child of a kept container, and the next sibling; -1 at the end. */
 int json_first(const struct json_doc *doc, int parent);
 int json_next(const struct json_doc *doc, int node);

@@ -291,6 +291,43 @@ json_get(const struct json_doc *doc, int parent, const char *name)
 	return found;
 }
 
+/* Bytes of a decoded key that are compared; of two longer ones that hold
+ * escapes it is not told whether they differ.  No name has nearly as many. */
+#define KEY_MAX 256
+
+/* Whether two keys are, or may be, the same. */
+static int
+same_key(const struct json_doc *doc, const struct json_node *a,
+    const struct json_node *b)
+{
+	const char *pa = doc->text + a->key, *pb = doc->text + b->key;
+	char da[KEY_MAX], db[KEY_MAX];
+	ptrdiff_t na, nb;
+
+	if (((a->esc | b->esc) & JSON_ESC_KEY) == 0)
+		return a->keylen == b->keylen && memcmp(pa, pb, a->keylen) == 0;
+	na = json_unescape((struct span){pa, a->keylen}, da, sizeof(da));
+	nb = json_unescape((struct span){pb, b->keylen}, db, sizeof(db));
+	return na == nb && (na == -1 || memcmp(da, db, (size_t)na) == 0);
+}
+
+int
+json_twice(const struct json_doc *doc, int parent)
+{
+	const struct json_node *n = node_at(doc, parent);
+	int i, k;
+
+	if (n == NULL || n->type != JSON_OBJECT)
+		return 0;
+	if (!is_complete(doc, parent))
+		return 1;
+	for (i = json_first(doc, parent); i != -1; i = json_next(doc, i))
+		for (k = json_next(doc, i); k != -1; k = json_next(doc, k))
+			if (same_key(doc, &doc->node[i], &doc->node[k]))
+				return 1;
+	return 0;
+}
+
 struct span
 json_raw(const struct json_doc *doc, int node)
 {

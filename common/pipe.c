@@ -5,6 +5,7 @@
 #include <sys/time.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -188,6 +189,16 @@ receive(struct pipe *p, int *fd, const char **why)
 	return n;
 }
 
+/* Nothing was received: the end, or a packet without a byte?  At the end the
+ * kernel says that no more can come. */
+static int
+at_end(const struct pipe *p)
+{
+	struct pollfd pfd = {.fd = p->fd, .events = POLLRDHUP};
+
+	return poll(&pfd, 1, 0) != 0;
+}
+
 /* Decode and hand out the packet of n bytes.  NULL, or the offence. */
 static const char *
 handle(struct pipe *p, size_t n, int fd)
@@ -219,7 +230,7 @@ read_packets(struct pipe *p, unsigned max)
 			return;
 		}
 		if (n == 0 && fd == -1 && why == NULL) {
-			stop(p, NULL);
+			stop(p, at_end(p) ? NULL : "an empty packet");
 			return;
 		}
 		if (why == NULL)

@@ -128,7 +128,7 @@ const int sandbox_calls_dialer[] = {SCMP_SYS(connect), SCMP_SYS(recvfrom),
     SCMP_SYS(faccessat2), SCMP_SYS(readlink), SCMP_SYS(readlinkat),
     SCMP_SYS(uname), SCMP_SYS(wait4), SCMP_SYS(waitid),
     SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(alarm),
-    SCMP_SYS(setitimer), SCMP_SYS(close_range), -1};
+    SCMP_SYS(setitimer), -1};
 
 const struct sandbox_rule sandbox_rules_dialer[] = {
     ALLOW2(socket, IS(0, AF_INET), TYPE_IS(SOCK_STREAM)),

@@ -579,6 +579,58 @@ test_outbound_is_mapped_scoped_and_answered(void **state)
 	    "timed out\",\"ambiguous\":true}"));
 }
 
+#define ASK "{\"type\":\"outbound\",\"requestId\":\"q\",\"action\":"
+
+static void
+test_outbound_is_refused_when_it_can_be_read_two_ways(void **state)
+{
+	static const char *const cases[] = {
+	    ASK "{\"op\":\"send\",\"content\":1,\"content\":2}}",
+	    ASK "{\"op\":\"send\",\"content\":1,\"c\\u006fntent\":2}}",
+	    ASK "{\"op\":\"x\",\"metadata\":{\"a\":1,\"a\":1}}}",
+	    ASK "{\"op\":\"x\"},\"botId\":\"1\",\"botId\":\"2\"}",
+	    ASK "{\"op\":\"x\"},\"platform\":\"matrix\"}",
+	    ASK "{\"op\":\"x\"},\"platform\":7}",
+	};
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, HELLO);
+	size_t i;
+
+	world_up(w);
+	buf_reset(&w->lines);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		buf_reset(&a->in);
+		agent_says(a, "%s", cases[i]);
+		if (!holds(&a->in, "\"success\":false"))
+			fail_msg("%s: %.*s", cases[i], (int)buf_len(&a->in),
+			    buf_span(&a->in).p);
+	}
+	assert_int_equal(buf_len(&w->lines), 0);
+	assert_non_null(
+	    core_send(w->gw, SPAN_LIT("{\"op\":\"x\",\"a\":1,\"a\":2}"), 77));
+}
+
+static void
+test_outbound_is_tagged_with_the_identity_of_its_platform(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, HELLO);
+
+	world_up(w);
+	agent_says(a, ASK "{\"op\":\"x\"},\"platform\":\"discord\"}");
+	agent_says(a,
+	    ASK "{\"op\":\"x\"},\"botId\":\"other\",\"future\":1,"
+		"\"platform\":\"discord\"}");
+	assert_int_equal(
+	    count(&w->lines, "\"platform\":\"discord\",\"botId\":\"1234\"}\n"),
+	    2);
+	assert_true(holds(&w->lines, "\"future\":1"));
+	agent_says(a, ASK "{\"op\":\"z\"},\"pl\\u0061tform\":\"discord\"}");
+	assert_false(holds(&w->lines, "u0061"));
+	agent_says(a, ASK "{\"op\":\"y\"},\"botId\":\"1234\"}");
+	assert_true(holds(&w->lines, "\"action\":{\"op\":\"y\"}}\n"));
+}
+
 static void
 test_outbound_waits_for_the_link_and_then_says_why(void **state)
 {
@@ -659,6 +711,10 @@ test_agents_are_told_in_words(void **state)
 		"no op"},
 	    {"{\"type\":\"outbound\",\"requestId\":\"q\"}", "action"},
 	    {"{\"type\":\"interrupt\"}", "session_key must be"},
+	    {"{\"type\":\"interrupt\",\"session_key\":\"\"}",
+		"session_key must be"},
+	    {"{\"type\":\"interrupt\",\"session_key\":\"k\",\"reason\":1}",
+		"reason must be"},
 	    {"{\"type\":\"inbound_ack\"}", "bufferId must be"},
 	    {"{\"type\":\"inbound_ack\",\"bufferId\":\"7-7\"}",
 		"no such bufferId"},
@@ -720,8 +776,13 @@ test_interrupts(void **state)
 	assert_int_equal(count(&b->in, "interrupt_inbound"), 1);
 	agent_says(a,
 	    "{\"type\":\"interrupt\",\"session_key\":\"k\",\"reason\":\"r\"}");
-	assert_true(
-	    holds(&w->lines, "{\"type\":\"interrupt\",\"session_key\":\"k\""));
+	agent_says(a, "{\"type\":\"interrupt\",\"session_key\":\"k2\"}");
+	assert_true(holds(&w->lines,
+	    "{\"type\":\"interrupt\",\"session_key\":\"k\","
+	    "\"reason\":\"r\"}\n"));
+	assert_true(holds(&w->lines,
+	    "{\"type\":\"interrupt\",\"session_key\":\"k2\","
+	    "\"reason\":null}\n"));
 }
 
 /* --- stopping --- */
@@ -808,6 +869,8 @@ main(void)
 	    T(test_ack_timeout_hands_events_on),
 	    T(test_pressure_stops_reading_the_link),
 	    T(test_outbound_is_mapped_scoped_and_answered),
+	    T(test_outbound_is_refused_when_it_can_be_read_two_ways),
+	    T(test_outbound_is_tagged_with_the_identity_of_its_platform),
 	    T(test_outbound_waits_for_the_link_and_then_says_why),
 	    T(test_outbound_not_written_yet_leaves_after_the_reconnect),
 	    T(test_operator_sends),

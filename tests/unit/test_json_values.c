@@ -100,6 +100,14 @@ test_a_key_there_twice_is_not_got(void **state)
 	assert_int_equal(json_get(&doc, JSON_ROOT, "b"), 2);
 	assert_int_equal(json_get(&doc, 1, "a"), -1);
 	assert_int_equal(json_get(&doc, -1, "a"), -1);
+	assert_true(json_twice(&doc, JSON_ROOT));
+	parse("{\"a\":{\"x\":1,\"x\":2},\"b\":[1,1],\"\\u0063\":3}", 2);
+	assert_false(json_twice(&doc, JSON_ROOT));
+	assert_true(json_twice(&doc, 1));
+	assert_false(json_twice(&doc, json_get(&doc, JSON_ROOT, "b")));
+	assert_false(json_twice(&doc, -1));
+	parse("{\"a\":{\"x\":1}}", 1);
+	assert_true(json_twice(&doc, 1)); /* not kept: not to be told */
 }
 
 /* Asking for members that were not kept must not look like their absence. */

@@ -498,6 +498,18 @@ rubbish(void **state)
 	is_bad(t, "not an array", fds);
 }
 
+/* It must not pass for the end. */
+static void
+empty(void **state)
+{
+	struct pair *t = *state;
+	unsigned fds = open_fds();
+
+	send_raw(t, "", 0, 0);
+	is_bad(t, "empty packet", fds);
+	assert_int_equal(t->b.gones, 0);
+}
+
 static void
 wrong_sender(void **state)
 {
@@ -575,6 +587,7 @@ main(void)
 	    RAW(descriptor_without_room),
 	    RAW(too_long),
 	    RAW(rubbish),
+	    RAW(empty),
 	    RAW(wrong_sender),
 	    RAW(handlers_phrase),
 	    cmocka_unit_test(without_a_loop),
