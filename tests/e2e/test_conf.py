@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: ISC
+"""Bad configuration: at start exit 78 and a sentence with file, line, column,
+key path and what would be right; on reload the same, and nothing changes."""
+
+import os
+import subprocess
+
+import pytest
+
+from relay import BUILD
+
+GOOD = """\
+gateways:
+  main:
+    url: https://connector.example
+    identities:
+      - {platform: discord, bot_id: "1"}
+"""
+
+# What stands in the file; where it is wrong; what is said.
+BAD = [
+    ("", "", "empty"),
+    ("gateways: {}\n", "1:1", "gateways"),
+    (GOOD + "\turl: x\n", "6:1", "tab"),
+    (GOOD + "    ulr: x\n", "6:5", "did you mean url?"),
+    (GOOD + "    url: https://b.example\n", "6:5", "twice"),
+    (GOOD + "logs: {}\n", "6:1", "did you mean log?"),
+    (GOOD + "    tls: {verify: false}\n", "6:11", "cannot be switched off"),
+    (GOOD + "    tls: {ca_file: ca.pem}\n", "6:20", "gateways.main.tls.ca_file"),
+    (GOOD + "    tls: {plaintext: maybe}\n", "6:22", "true"),
+    (GOOD + "    reconnect: {min: 5ms}\n", "6:22", "10ms"),
+    (GOOD + "    reconnect: {min: 10s, max: 1s}\n", "6", "max"),
+    (GOOD + "    reconnect: {min: soon}\n", "6:22", "gateways.main.reconnect.min"),
+    (GOOD + "    agents: {window: 0}\n", "6:22", "1"),
+    (GOOD + "    agents: {window: 1000000}\n", "6:22", "4096"),
+    (GOOD + "    agents: {when_no_agent: sleep}\n", "6:29", "idle"),
+    (GOOD + "    secret: {file: [a]}\n", "6:20", "gateways.main.secret.file"),
+    (GOOD + "    proxy: {url: \"http://u:p@proxy:3128\"}\n", "6:18", "file"),
+    (GOOD + "    display_name: *x\n", "6:19", "aliases"),
+    (GOOD.replace("https", "ws"), "3:10", "plaintext"),
+    (GOOD.replace("https", "gopher"), "3:10", "gateways.main.url"),
+    (GOOD.replace("main:", "Main Gateway:"), "2:3", "gateways"),
+    (GOOD.replace("discord", "Dis cord"), "5:20", "identities[0].platform"),
+    (GOOD + "      - {platform: discord, bot_id: \"2\"}\n", "6",
+     "one identity for each platform"),
+    (GOOD + "---\nlog: {}\n", "6:1", "document"),
+    (GOOD + "log: {level: loud}\n", "6:14", "debug"),
+]
+
+
+@pytest.mark.parametrize("text, where, phrase", BAD,
+                         ids=[f"{n}-{p[2][:20]}" for n, p in enumerate(BAD)])
+def test_exit_78_with_a_sentence(make_relayd, text, where, phrase):
+    relayd = make_relayd(text).start()
+    assert relayd.wait_exit() == 78
+    line = next(l for l in relayd.lines if l.startswith("relayd: "))
+    assert f"relayd.yaml:{where}" in line
+    assert phrase in line
+    assert not (relayd.run / "control.sock").exists()
+    check = relayd.ctl("check", "-f", str(relayd.conf))
+    assert check.returncode == 1
+    assert phrase in check.stdout + check.stderr
+
+
+def test_on_reload_nothing_changes(relayd, connector):
+    """Every bad file, one after the other, under a live link."""
+    before = relayd.gateway()
+    pids = relayd.pids()
+    for text, where, phrase in BAD:
+        relayd.configure(text)
+        answer = relayd.reload()
+        assert not answer["ok"] and answer["code"] == "refused", answer
+        assert f"relayd.yaml:{where}" in answer["error"]
+        assert phrase in answer["error"]
+    done = relayd.ctl("reload")
+    assert done.returncode == 1 and "relayd.yaml" in done.stderr
+    after = relayd.gateway()
+    assert after["counters"]["dials"] == before["counters"]["dials"]
+    assert (after["state"], after["since"]) == ("connected", before["since"])
+    assert relayd.pids() == pids
+    agent = relayd.agent()
+    connector.say("discord", "c1", "undisturbed")
+    agent.ack(agent.inbound("undisturbed"))
+    connector.wait_all_acked()
+
+
+def test_what_cannot_be_taken_changes_nothing(relayd, connector):
+    """A good file whose CA is none: the second phase's first half refuses."""
+    config = relayd.config
+    empty = relayd.write("empty.pem", "no certificate\n")
+    relayd.connect_to(connector, tls={"ca_file": str(empty)})
+    answer = relayd.reload()
+    assert not answer["ok"] and "empty.pem" in answer["error"], answer
+    gone = relayd.dir / "nowhere.pem"
+    relayd.connect_to(connector, tls={"ca_file": str(gone)})
+    answer = relayd.reload()
+    assert not answer["ok"] and "nowhere.pem" in answer["error"], answer
+    assert relayd.gateway()["counters"]["dials"] == 1
+    relayd.configure(config)
+    assert relayd.reload()["ok"]
+    assert relayd.gateway()["counters"]["dials"] == 1
+
+
+def test_a_group_that_does_not_exist(make_relayd, connector):
+    relayd = make_relayd().connect_to(
+        connector, agents={"group": "no-such-group"}).start()
+    assert relayd.wait_exit() == 78
+    assert "no-such-group" in relayd.log and "agents.group" in relayd.log
+
+
+@pytest.mark.root
+def test_a_file_that_others_can_write(make_relayd, connector):
+    relayd = make_relayd().connect_to(connector)
+    relayd.conf.chmod(0o666)
+    relayd.start()
+    assert relayd.wait_exit() == 78
+    assert "can be written by others" in relayd.log
+
+
+def test_check_only(relayd):
+    words = [str(relayd.daemon.programs / "relayd"), "-n", "-f",
+             str(relayd.conf)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False,
+                          env=relayd.environment(), timeout=20)
+    assert done.returncode == 0
+    assert "OK" in done.stdout + done.stderr
+    done = relayd.ctl("check", "-f", str(relayd.conf))
+    assert done.returncode == 0
+
+
+def test_usage():
+    for words, code in ((["-x"], 64), (["extra"], 64), (["-v"], 0)):
+        done = subprocess.run([str(BUILD / "relayd"), *words], timeout=20,
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == code, (words, done)
+    done = subprocess.run([str(BUILD / "relay-authd")], timeout=20,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 64 and "relayd" in done.stderr
+
+
+def test_environment_alone(make_relayd, make_connector):
+    connector = make_connector(tls=None)
+    known = connector.gateway()
+    relayd = make_relayd(None, env={
+        "GATEWAY_RELAY_URL": connector.url,
+        "GATEWAY_RELAY_ID": known.gateway_id,
+        "GATEWAY_RELAY_SECRET": known.secrets[0],
+        "GATEWAY_RELAY_PLATFORMS": "discord",
+        "GATEWAY_RELAY_BOT_IDS": '{"discord":{"botId":"1234"}}',
+        "XDG_CONFIG_HOME": "/nonexistent",
+    })
+    if os.path.exists("/etc/relayd/relayd.yaml"):
+        pytest.skip("this machine has a relayd.yaml of its own")
+    relayd.start()
+    assert relayd.wait_state()["credential"]["source"] == "environment"
+    agent = relayd.agent()
+    connector.say("discord", "c1", "by environment")
+    agent.ack(agent.inbound("by environment"))
+    connector.wait_all_acked()
+
+
+def test_environment_and_two_gateways(make_relayd, connector):
+    relayd = make_relayd(env={"GATEWAY_RELAY_ID": "x"})
+    relayd.connect_to(connector).connect_to(connector, name="other", id="y")
+    relayd.start()
+    assert relayd.wait_exit() == 78
+    assert "GATEWAY_RELAY_ID" in relayd.log

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: ISC
+"""Reload touches only what changed; stopping and the service manager."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+
+from relay import TIMEOUT_S
+
+
+def two_gateways(make_relayd, make_connector):
+    one, two = make_connector(), make_connector("gw-two")
+    relayd = make_relayd().connect_to(one).connect_to(two, name="other")
+    return relayd.start(wait="connected"), one, two
+
+
+def test_only_what_changed_is_touched(make_relayd, make_connector):
+    relayd, one, two = two_gateways(make_relayd, make_connector)
+    agent = relayd.agent()
+    relayd.connect_to(two, name="other", reconnect={"min": "30ms"})
+    answer = relayd.reload()
+    assert answer["ok"] and "1 changed" in answer["text"], answer
+    two.wait_dials(2)
+    relayd.wait_state("other")
+    assert len(one.dials) == 1
+    one.say("discord", "c1", "same link, same agent")
+    agent.ack(agent.inbound("same link, same agent"))
+    one.wait_all_acked()
+
+
+def test_a_gateway_comes_and_goes(relayd, make_connector):
+    config = relayd.config
+    two = make_connector("gw-two")
+    relayd.connect_to(two, name="other")
+    answer = relayd.reload()
+    assert answer["ok"] and "1 added" in answer["text"], answer
+    relayd.wait_state("other")
+    agent = relayd.agent("other")
+    two.say("discord", "c1", "to the new one")
+    agent.ack(agent.inbound("to the new one"))
+    two.wait_all_acked()
+    relayd.configure(config)
+    answer = relayd.reload()
+    assert answer["ok"] and "1 removed" in answer["text"], answer
+    agent.wait_closed()
+    assert not relayd.agent_path("other").exists()
+    assert relayd.gateway()["counters"]["dials"] == 1
+
+
+def test_a_new_port_reaches_the_dialer(relayd, connector, make_connector):
+    """Landlock cannot be loosened: the dialer is replaced, in order."""
+    dialer = relayd.role_pid("dialer")
+    elsewhere = make_connector(secret=connector.gateway().secrets[0])
+    assert elsewhere.port != connector.port
+    relayd.connect_to(elsewhere, gateway="gw-test")
+    assert relayd.reload()["ok"]
+    elsewhere.wait_handshaken()
+    relayd.wait_state()
+    assert relayd.role_pid("dialer", other_than=dialer)
+    deaths = {p["role"]: p["restarts"] for p in relayd.status()["processes"]}
+    assert deaths["authd"] == deaths["engine"] == 0
+
+
+def test_a_rotated_secret_does_not_drop_the_link(relayd, connector):
+    connector.rotate("the next one", keep_old=True)
+    relayd.write("main.secret", "the next one\n", 0o600)
+    assert relayd.reload()["ok"]
+    assert len(connector.dials) == 1
+    connector.rotate("the next one", keep_old=False)
+    connector.drop()
+    relayd.wait_gateway(lambda g: g["state"] == "connected"
+                        and g["counters"]["handshakes"] == 2, "to be back")
+
+
+def test_sighup(relayd, connector):
+    mark = relayd.log_mark()
+    os.kill(relayd.pid, signal.SIGHUP)
+    relayd.wait_log("event=reload.*reloaded", since=mark)
+    assert len(connector.dials) == 1
+
+
+def test_stop_drains_what_is_outstanding(relayd, connector):
+    """A request under way is answered before the link closes."""
+    agent = relayd.agent()
+    connector.say("discord", "c1", "hi")
+    agent.ack(agent.inbound("hi"))
+    connector.wait_all_acked()
+    connector.stall("results")
+    request = agent.request({"op": "send", "chat_id": "c1",
+                             "content": "last words"})
+    connector.wait_text("c1", "last words")
+    link = connector.link()
+    os.kill(relayd.pid, signal.SIGTERM)
+    connector.wait_idle()
+    connector.unstall("results")
+    assert agent.result(request)["success"]
+    assert connector.wait_closed(link)[0] == 1000
+    assert relayd.wait_exit() == 0
+    relayd.assert_gone()
+
+
+def test_stop_when_nobody_answers(relayd, connector):
+    """Neither the ack of going_idle nor a result comes: it ends all the same,
+    within its five seconds (the harness waits for not much more)."""
+    agent = relayd.agent()
+    connector.say("discord", "c1", "hi")
+    agent.ack(agent.inbound("hi"))
+    connector.wait_all_acked()
+    connector.stall("results", "idle_ack")
+    request = agent.request({"op": "send", "chat_id": "c1", "content": "x"})
+    connector.wait_text("c1", "x")
+    os.kill(relayd.pid, signal.SIGTERM)
+    assert agent.result(request)["ambiguous"]
+    assert relayd.wait_exit() == 0
+    relayd.assert_gone()
+
+
+class Manager:
+    """What was told to a service manager, in order."""
+
+    def __init__(self):
+        # Abstract: reachable by every user, gone with the descriptor.
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.name = f"@relayd-test-{os.getpid()}-{id(self)}"
+        self.sock.bind("\0" + self.name[1:])
+        self.told = []
+
+    def wait(self, *texts):
+        """Read until a datagram holds all the texts; that datagram."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"waited {TIMEOUT_S} s to be told "
+                                   f"{texts}; told: {self.told[-20:]}")
+            self.sock.settimeout(left)
+            with contextlib.suppress(socket.timeout):
+                message = self.sock.recv(4096).decode()
+                self.told.append(message)
+                if all(text in message for text in texts):
+                    return message
+
+
+def test_service_manager(make_relayd, connector):
+    manager = Manager()
+    relayd = make_relayd(env={"NOTIFY_SOCKET": manager.name,
+                              "WATCHDOG_USEC": "400000"})
+    relayd.connect_to(connector).start()
+    manager.wait("READY=1")
+    manager.wait("STATUS=", "1 of 1 gateway")
+    manager.wait("WATCHDOG=1")
+    for pid in relayd.pids().values():
+        with open(f"/proc/{pid}/environ", "rb") as environ:
+            if pid != relayd.pid:
+                assert b"NOTIFY_SOCKET" not in environ.read()
+    os.kill(relayd.pid, signal.SIGHUP)
+    assert "MONOTONIC_USEC=" in manager.wait("RELOADING=1")
+    manager.wait("READY=1")
+    relayd.stop()
+    manager.wait("STOPPING=1")
+
+
+def test_watchdog_is_not_fed_for_a_child_that_hangs(make_relayd, connector):
+    """Fed while all answer, never by connectivity."""
+    manager = Manager()
+    relayd = make_relayd(env={"NOTIFY_SOCKET": manager.name,
+                              "WATCHDOG_USEC": "400000"})
+    relayd.connect_to(connector).start(wait="connected")
+    connector.stop()
+    manager.wait("WATCHDOG=1")
+    connector.start()
+    relayd.wait_state()
+
+
+def test_a_second_one_is_refused(relayd):
+    words = relayd.daemon.command("relayd", *relayd.places())
+    done = subprocess.run(words, capture_output=True, text=True, check=False,
+                          env=relayd.environment(), timeout=20, cwd="/")
+    assert done.returncode != 0
+    assert str(relayd.pid) in done.stderr
+    assert relayd.gateway()["state"] == "connected"
