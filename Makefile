@@ -177,7 +177,7 @@ clean:			## remove everything that was built
 	rm -rf build
 
 help:			## this list
-	@awk -F '\t*## ' '/^[a-z-]+:.*## / { sub(/:.*/, "", $$1); printf "  %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F '\t*## ' '/^[a-z0-9-]+:.*## / { sub(/:.*/, "", $$1); printf "  %-14s %s\n", $$1, $$2 }' Makefile
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 FORCE:

@@ -156,13 +156,16 @@ static inline int
 key_is(const struct json_doc *doc, const struct json_node *n, const char *name)
 {
 	const char *key = doc->text + n->key;
+	uint32_t i;
 
 	if ((n->esc & JSON_ESC_KEY) != 0)
 		return escaped_key_is(key, n->keylen, name);
-	/* A raw key holds no NUL: strncmp ends within the name. */
-	return (n->keylen == 0 ||
-		   (key[0] == name[0] && strncmp(key, name, n->keylen) == 0)) &&
-	    name[n->keylen] == '\0';
+	/* Most differ in their first bytes.  A raw key holds no NUL, so this
+	 * ends within the name. */
+	for (i = 0; i < n->keylen; i++)
+		if (key[i] != name[i])
+			return 0;
+	return name[i] == '\0';
 }
 
 int

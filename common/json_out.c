@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Writing JSON that can stand in a terminal and on a line of its own. */
 #include <inttypes.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "json.h"
@@ -13,6 +14,25 @@ is_plain(char c)
 	unsigned char u = (unsigned char)c;
 
 	return u >= 0x20 && u < 0x7f && u != '"' && u != '\\';
+}
+
+/*
+ * Whether all of eight bytes stand for themselves; may also say no when they
+ * do, which costs time alone.
+ */
+static int
+are_plain(const char *p)
+{
+	const uint64_t ones = 0x0101010101010101, tops = ones << 7;
+	uint64_t v, quote, slash, del;
+
+	memcpy(&v, p, sizeof(v));
+	quote = v ^ ones * '"';
+	slash = v ^ ones * '\\';
+	del = v ^ ones * 0x7f;
+	return ((v | (v - ones * 0x20) | (quote - ones) | (slash - ones) |
+		    (del - ones)) &
+		   tops) == 0;
 }
 
 static void
@@ -55,6 +75,8 @@ json_put_str(struct buf *b, struct span text)
 	buf_add(b, "\"", 1);
 	while (i < text.len) {
 		run = i;
+		while (text.len - i >= 8 && are_plain(text.p + i))
+			i += 8;
 		while (i < text.len && is_plain(text.p[i]))
 			i++;
 		if (i > run)

@@ -13,6 +13,9 @@
 #include "agent_sock_priv.h"
 #include "log.h"
 
+/* Reads to hear out one that cannot be written to: its socket's buffer holds
+ * less. */
+#define LAST_READS 4
 /* Seconds that a closed agent has to take what was sent to it. */
 #define LINGER_S 2
 
@@ -319,14 +322,33 @@ agent_sock_end(void *arg, struct agent *a, const char *reason)
 	part(a->io);
 }
 
+/* What it had sent before it was lost counts: an event acknowledged there is
+ * not to be given to another. */
+static void
+hear_out(struct agent_sock *s)
+{
+	char *p = s->set->scratch;
+	ssize_t n;
+	int i;
+
+	for (i = 0; i < LAST_READS && s->agent != NULL; i++) {
+		n = recv(s->fd, p, AGENT_SCRATCH, MSG_DONTWAIT);
+		if (n <= 0 || s->framing->feed(s, p, (size_t)n) != NULL)
+			return;
+	}
+}
+
 /* One connection at the turn's end.  Returns whether the core was called. */
 static int
 settle(struct agent_sock *s)
 {
-	struct agent *a = s->agent;
+	struct agent *a;
 
 	if (!s->overrun && !s->broken)
 		flush(s);
+	if (s->overrun || s->broken)
+		hear_out(s);
+	a = s->agent;
 	if (s->overrun || s->broken) {
 		s->agent = NULL;
 		if (a != NULL)

@@ -27,6 +27,10 @@ struct conn_ops {
 	/* What is to be written now; empty: nothing.  Then how much was. */
 	struct span (*output)(void *arg);
 	void (*written)(void *arg, size_t n);
+	/* Whether too much of what was handed out is still worked on: then
+	 * reading rests, for some milliseconds at most, so that what is in
+	 * work stays in the processor's cache.  NULL: never. */
+	int (*sated)(void *arg);
 	/* It ended or broke; why in words (TLS verification failures by their
 	 * reason).  The conn reads and writes no more; free it. */
 	void (*ended)(void *arg, const char *why);

@@ -31,20 +31,23 @@ enum conn_io {
 };
 
 struct conn {
-	TAILQ_ENTRY(conn) entry; /* of e->conns->due, while due is set */
+	TAILQ_ENTRY(conn) entry;      /* of e->conns->due, while due is set */
+	TAILQ_ENTRY(conn) rest_entry; /* of e->conns->resting */
 	struct engine *e;
 	const struct conn_ops *ops;
 	void *arg;
 	int fd;
 	struct event *rd, *wr;
-	SSL *ssl;      /* NULL: plain */
-	struct ca *ca; /* verifies */
-	char *buf;     /* what was read and not taken */
+	struct event *rest; /* ends a rest */
+	SSL *ssl;	    /* NULL: plain */
+	struct ca *ca;	    /* verifies */
+	char *buf;	    /* what was read and not taken */
 	size_t len;
 	uint8_t big;	/* buf has CONN_BUFFER bytes, else len */
 	uint8_t due;	/* DUE_* */
 	uint8_t queued; /* due since before this turn */
 	uint8_t reading;
+	uint8_t resting;       /* its owner is sated */
 	uint8_t fresh;	       /* the handlers changed */
 	uint8_t over;	       /* ended() was called */
 	uint8_t dead;	       /* freed, as soon as nobody is inside */

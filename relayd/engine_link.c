@@ -10,6 +10,10 @@
 #include "log.h"
 #include "upgrade.h"
 
+/* Bytes of events that agents have not acknowledged, above which no more are
+ * read at once: half of a common second-level cache. */
+#define SATED_BYTES (512U * 1024)
+
 static void
 copy(char *to, size_t cap, struct span s)
 {
@@ -47,6 +51,16 @@ wire_on_written(void *arg, size_t n)
 	wire_written(eg->gw, n);
 }
 
+/* Agents that keep up are given events as fast as they take them; for those
+ * that do not, events gather at the pace that conn.c allows. */
+static int
+wire_is_sated(void *arg)
+{
+	const struct engine_gw *eg = arg;
+
+	return eg->gw->delivery.bytes > SATED_BYTES;
+}
+
 static void
 wire_on_ended(void *arg, const char *why)
 {
@@ -60,6 +74,7 @@ static const struct conn_ops wire_ops = {
     .input = wire_on_input,
     .output = wire_on_output,
     .written = wire_on_written,
+    .sated = wire_is_sated,
     .ended = wire_on_ended,
 };
 

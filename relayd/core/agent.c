@@ -11,6 +11,8 @@
 #include "log.h"
 
 #define AGENT_DEPTH 3 /* frame, action, metadata */
+/* Bytes of a line's decoded type; none that we know has more. */
+#define TYPE_MAX 32
 
 enum member {
 	M_TYPE,
@@ -23,6 +25,7 @@ enum member {
 	M_WINDOW,
 	M_ACK_TIMEOUT,
 	M_SESSION_KEY,
+	M_REASON,
 	M_COUNT
 };
 
@@ -37,6 +40,7 @@ static const struct json_want members[M_COUNT] = {
     [M_WINDOW] = {"window", JSON_ANY, 0},
     [M_ACK_TIMEOUT] = {"ack_timeout", JSON_ANY, 0},
     [M_SESSION_KEY] = {"session_key", JSON_ANY, 0},
+    [M_REASON] = {"reason", JSON_ANY, 0},
 };
 
 struct line {
@@ -192,7 +196,8 @@ hello_settings(struct line *l)
 
 	name = json_str(doc, l->at[M_AGENT], scratch, sizeof(scratch) - 1);
 	if (name.p != NULL)
-		(void)log_vis(a->name, sizeof(a->name), name);
+		(void)snprintf(
+		    a->name, sizeof(a->name), "%.*s", (int)name.len, name.p);
 	if (l->at[M_WINDOW] != -1) {
 		if (json_int(doc, l->at[M_WINDOW], 1, LIMIT_WINDOW, &v) == 0)
 			a->window = (uint32_t)v;
@@ -262,10 +267,21 @@ static const char *
 on_interrupt(struct line *l)
 {
 	struct gateway *gw = l->a->gw;
+	const struct json_doc *doc = &gw->core->doc;
+	struct span key = json_raw(doc, l->at[M_SESSION_KEY]),
+		    reason = json_raw(doc, l->at[M_REASON]);
+	struct span piece[] = {
+	    SPAN_LIT("{\"type\":\"interrupt\",\"session_key\":"), key,
+	    SPAN_LIT(",\"reason\":"), reason, SPAN_LIT("}")};
 
-	if (json_str_raw(&gw->core->doc, l->at[M_SESSION_KEY]).p == NULL)
+	if (json_str_raw(doc, l->at[M_SESSION_KEY]).len == 0)
 		return "interrupt: session_key must be a string";
-	if (!link_is_up(gw) || wire_line(gw, &l->text, 1, NULL) == -1)
+	if (reason.p == NULL)
+		piece[3] = SPAN_LIT("null");
+	else if (doc->node[l->at[M_REASON]].type != JSON_STRING &&
+	    doc->node[l->at[M_REASON]].type != JSON_NULL)
+		return "interrupt: reason must be a string or null";
+	if (!link_is_up(gw) || wire_line(gw, piece, 5, NULL) == -1)
 		return "interrupt: not connected to the connector; it was "
 		       "not sent";
 	gw->count.interrupts++;
@@ -295,6 +311,7 @@ core_agent_line(struct agent *a, const char *text, size_t len)
 {
 	struct core *c = a->gw->core;
 	struct line l = {.a = a, .text = {text, len}};
+	char scratch[TYPE_MAX];
 	const char *why;
 	struct span type;
 	size_t i;
@@ -320,7 +337,7 @@ core_agent_line(struct agent *a, const char *text, size_t len)
 		bad_line(a, why);
 		return;
 	}
-	type = json_str_raw(&c->doc, l.at[M_TYPE]);
+	type = json_str(&c->doc, l.at[M_TYPE], scratch, sizeof(scratch));
 	for (i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
 		if (!span_eq(type, handlers[i].type))
 			continue;

@@ -103,6 +103,24 @@ core_parse_id(const struct core *c, struct span id)
 	return v;
 }
 
+size_t
+core_put_id(const struct core *c, uint64_t number, char out[CORE_ID])
+{
+	char digits[20], *p = digits + sizeof(digits);
+	size_t n = sizeof(c->epoch) - 1, len;
+
+	do
+		*--p = (char)('0' + number % 10);
+	while ((number /= 10) > 0);
+	len = (size_t)(digits + sizeof(digits) - p);
+	out[0] = '"';
+	memcpy(out + 1, c->epoch, n);
+	out[n + 1] = '-';
+	memcpy(out + n + 2, p, len);
+	out[n + 2 + len] = '"';
+	return n + 3 + len;
+}
+
 void
 core_tap(struct gateway *gw, enum tap_dir dir, const struct span *piece, int n)
 {
@@ -267,6 +285,8 @@ core_gateway_remove(struct gateway *gw)
 		core_agent_refuse(a,
 		    "the gateway was taken out of the "
 		    "configuration");
+	if (gw->wire.open)
+		wire_close(gw, WS_CLOSE_NORMAL, "");
 	c->io->drop(c->arg, gw);
 	link_free(gw);
 	wire_free(gw);

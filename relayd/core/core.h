@@ -124,7 +124,7 @@ struct agent {
 	void *io; /* the world's part */
 	enum agent_state state;
 	uint32_t number;   /* 1, 2, … per gateway: for people */
-	char name[64 + 1]; /* from hello, made safe; "" */
+	char name[64 + 1]; /* from hello, foreign text; "" */
 	uint32_t uid, gid;
 	int32_t pid;	    /* SO_PEERCRED: for people only */
 	uint64_t since;	    /* core time */
@@ -238,6 +238,9 @@ void core_remark(struct gateway *gw, int level, const char *event,
 int core_identity(const struct gateway *gw, struct span platform);
 /* The number in an id of ours ("EPOCH-NUMBER"), or 0. */
 uint64_t core_parse_id(const struct core *c, struct span id);
+/* Such an id as a JSON string; returns its length. */
+#define CORE_ID 48
+size_t core_put_id(const struct core *c, uint64_t number, char out[CORE_ID]);
 /* A line went by. */
 void
 core_tap(struct gateway *gw, enum tap_dir dir, const struct span *piece, int n);

@@ -31,7 +31,8 @@ check_pressure(struct gateway *gw)
 	int pause =
 	    ds->bytes > (ds->paused ? LIMIT_PENDING_LOW : LIMIT_PENDING_HIGH);
 
-	if (pause == ds->paused)
+	/* Said again while it holds: the connection may be a new one. */
+	if (pause == ds->paused && !pause)
 		return;
 	ds->paused = pause != 0;
 	gw->core->io->link_read(gw->core->arg, gw, !pause);
@@ -86,16 +87,16 @@ cid_of(const struct delivery *d)
 }
 
 static struct delivery *
-find_cid(const struct gateway *gw, struct span cid)
+find_cid(const struct gateway *gw, struct span cid, const uint64_t hash[2])
 {
 	struct hnode *n;
 	struct delivery *d;
 
-	for (n = htab_find(&gw->delivery.by_cid, hash_64(&gw->core->key, cid));
-	     n != NULL; n = htab_next(n)) {
+	for (n = htab_find(&gw->delivery.by_cid, hash[0]); n != NULL;
+	     n = htab_next(n)) {
 		d = (struct delivery *)(void *)((char *)n -
 		    offsetof(struct delivery, by_cid));
-		if (span_eq(cid_of(d), cid))
+		if (d->cid_rest == hash[1] && span_eq(cid_of(d), cid))
 			return d;
 	}
 	return NULL;
@@ -164,16 +165,16 @@ delivery_salvage(struct gateway *gw, struct span cid)
 
 /* Whether the connector has sent this before; then it is taken care of. */
 static int
-is_replay(struct gateway *gw, struct span cid)
+is_replay(struct gateway *gw, struct span cid, const uint64_t hash[2])
 {
 	struct delivery *d;
 
 	if (cid.len == 0)
 		return 0;
-	if ((d = find_cid(gw, cid)) != NULL) {
+	if ((d = find_cid(gw, cid, hash)) != NULL) {
 		if (!d->ordered)
 			into_order(gw, d);
-	} else if (seen_has(&gw->delivery.seen, cid))
+	} else if (seen_has(&gw->delivery.seen, hash))
 		acknowledge_in_order(gw, cid);
 	else
 		return 0;
@@ -253,10 +254,9 @@ origin_forward(struct gateway *gw, int forward, struct origin *o)
 	static const struct json_want want = {
 	    "platform", JSON_T(JSON_STRING), 1};
 	const struct json_doc *doc = &gw->core->doc;
-	const char *why;
 	int n;
 
-	if ((why = descend(gw, &doc, &forward, &want)) != NULL)
+	if (descend(gw, &doc, &forward, &want) != NULL)
 		return "forward without platform";
 	o->src.platform =
 	    json_str(doc, forward, o->scratch, sizeof(o->scratch));
@@ -268,64 +268,76 @@ origin_forward(struct gateway *gw, int forward, struct origin *o)
 }
 
 /*
- * The line for the agent: what came, with our bufferId in the place of the
- * connector's (or added) and the session key at the end.
+ * The line for the agent in PIECES pieces: what came, with our bufferId
+ * (`ours`) in the place of the connector's (or added) and the session key,
+ * which stands in the core's scratch, at the end.
  */
-static struct span
-agent_text(struct gateway *gw, struct span line, int cid, uint64_t id,
-    const struct origin *o)
+#define PIECES 5
+
+static void
+agent_text(struct gateway *gw, struct span line, int cid, struct span ours,
+    const struct origin *o, struct span piece[PIECES])
 {
 	const struct json_doc *doc = &gw->core->doc;
 	struct buf *b = &gw->core->scratch;
 	size_t end =
 	    (size_t)doc->node[JSON_ROOT].val + doc->node[JSON_ROOT].vallen - 1;
-	char ours[64];
-	int n;
+	size_t from = end, to = end;
 
-	n = snprintf(ours, sizeof(ours), "\"%s-%llu\"", gw->core->epoch,
-	    (unsigned long long)id);
-	buf_reset(b);
 	if (cid != -1) {
-		(void)buf_add(b, line.p, doc->node[cid].val);
-		(void)buf_add(b, ours, (size_t)n);
-		(void)buf_add(b,
-		    line.p + doc->node[cid].val + doc->node[cid].vallen,
-		    end - doc->node[cid].val - doc->node[cid].vallen);
-	} else {
-		(void)buf_add(b, line.p, end);
-		(void)buf_adds(b, SPAN_LIT(",\"bufferId\":"));
-		(void)buf_add(b, ours, (size_t)n);
+		from = doc->node[cid].val;
+		to = from + doc->node[cid].vallen;
 	}
+	piece[0] = (struct span){line.p, from};
+	piece[1] = cid != -1 ? SPAN_LIT("") : SPAN_LIT(",\"bufferId\":");
+	piece[2] = ours;
+	piece[3] = (struct span){line.p + to, end - to};
+	buf_reset(b);
 	(void)buf_adds(b, SPAN_LIT(",\"session_key\":"));
 	json_put_str(b, (struct span){o->key, o->keylen});
 	(void)buf_add(b, "}", 1);
-	return buf_span(b);
+	piece[4] = buf_span(b);
+}
+
+/* Have it found by its ids.  0, or -1 without memory. */
+static int
+enroll(struct gateway *gw, struct delivery *d, const uint64_t hash[2])
+{
+	struct delivery_state *ds = &gw->delivery;
+
+	if (htab_add(&ds->by_id, &d->by_id, d->id) == -1)
+		return -1;
+	if (d->cidlen > 0 && htab_add(&ds->by_cid, &d->by_cid, hash[0]) == -1) {
+		htab_del(&ds->by_id, &d->by_id);
+		return -1;
+	}
+	d->cid_rest = hash[1];
+	return 0;
 }
 
 static struct delivery *
-delivery_new(struct gateway *gw, struct span cid, struct span text, uint64_t id)
+delivery_new(struct gateway *gw, uint64_t id, struct span cid,
+    const uint64_t hash[2], const struct span piece[PIECES])
 {
 	struct delivery_state *ds = &gw->delivery;
-	struct delivery *d = malloc(sizeof(*d) + cid.len + text.len);
+	struct delivery *d;
+	size_t len = 0;
+	char *p;
+	int i;
 
-	if (d == NULL)
+	for (i = 0; i < PIECES; i++)
+		len += piece[i].len;
+	if ((d = malloc(sizeof(*d) + cid.len + len)) == NULL)
 		return NULL;
 	memset(d, 0, sizeof(*d));
 	d->id = id;
 	d->arrived = gw->core->now;
 	d->cidlen = (uint16_t)cid.len;
-	d->linelen = (uint32_t)text.len;
-	if (cid.len > 0)
-		memcpy(d->data, cid.p, cid.len);
-	memcpy(d->data + cid.len, text.p, text.len);
-	if (htab_add(&ds->by_id, &d->by_id, d->id) == -1) {
-		free(d);
-		return NULL;
-	}
-	if (cid.len > 0 &&
-	    htab_add(&ds->by_cid, &d->by_cid, hash_64(&gw->core->key, cid)) ==
-		-1) {
-		htab_del(&ds->by_id, &d->by_id);
+	d->linelen = (uint32_t)len;
+	memcpy(d->data, cid.p, cid.len);
+	for (p = d->data + cid.len, i = 0; i < PIECES; p += piece[i++].len)
+		memcpy(p, piece[i].p, piece[i].len);
+	if (enroll(gw, d, hash) == -1) {
 		free(d);
 		return NULL;
 	}
@@ -352,44 +364,56 @@ read_cid(
 	return NULL;
 }
 
-const char *
-delivery_event(
-    struct gateway *gw, struct span line, int event, int forward, int cid_node)
+/* A new event, of which all is known, goes its way.  Without memory it stays
+ * with the connector, which will send it again: not acknowledged, not bad. */
+static void
+admit(struct gateway *gw, struct span line, int cid_node, struct span cid,
+    const uint64_t hash[2], const struct origin *o)
 {
-	char scratch[LIMIT_BUFFER_ID];
-	struct origin o = {.identity = -1};
+	struct span piece[PIECES];
+	uint64_t id = gw->core->next_id++;
+	char ours[CORE_ID];
 	struct delivery *d;
 	struct session *s;
-	struct span cid, text;
-	const char *why;
-	uint64_t id;
 
-	gw->count.events_in++;
-	gw->link.last_event = gw->core->now;
-	if ((why = read_cid(gw, cid_node, scratch, sizeof(scratch), &cid)) !=
-	    NULL)
-		return why;
-	if (is_replay(gw, cid))
-		return NULL;
-	why = event != -1 ? origin_event(gw, event, &o)
-			  : origin_forward(gw, forward, &o);
-	if (why != NULL)
-		return why;
-	id = gw->core->next_id++;
-	text = agent_text(gw, line, cid_node, id, &o);
-	s = session_get(gw, (struct span){o.key, o.keylen}, o.identity);
-	/* Without memory the event stays with the connector, which will send
-	 * it again: not acknowledged, not bad. */
+	agent_text(gw, line, cid_node,
+	    (struct span){ours, core_put_id(gw->core, id, ours)}, o, piece);
+	s = session_get(gw, (struct span){o->key, o->keylen}, o->identity);
 	if (s == NULL || gw->core->scratch.failed ||
-	    (d = delivery_new(gw, cid, text, id)) == NULL)
-		return NULL;
+	    (d = delivery_new(gw, id, cid, hash, piece)) == NULL)
+		return;
 	d->session = s;
 	session_open(gw, s);
 	if (cid.len > 0)
 		into_order(gw, d);
 	place(gw, d);
 	check_pressure(gw);
-	return NULL;
+}
+
+const char *
+delivery_event(
+    struct gateway *gw, struct span line, int event, int forward, int cid_node)
+{
+	char scratch[LIMIT_BUFFER_ID];
+	uint64_t hash[2] = {0, 0};
+	struct origin o;
+	struct span cid;
+	const char *why;
+
+	gw->count.events_in++;
+	gw->link.last_event = gw->core->now;
+	if ((why = read_cid(gw, cid_node, scratch, sizeof(scratch), &cid)) !=
+	    NULL)
+		return why;
+	if (cid.len > 0) {
+		seen_hash(&gw->delivery.seen, cid, hash);
+		seen_soon(&gw->delivery.seen, hash[0]);
+	}
+	why = event != -1 ? origin_event(gw, event, &o)
+			  : origin_forward(gw, forward, &o);
+	if (why == NULL && !is_replay(gw, cid, hash))
+		admit(gw, line, cid_node, cid, hash, &o);
+	return why;
 }
 
 void
@@ -410,6 +434,7 @@ static void
 taken(struct gateway *gw, struct delivery *d)
 {
 	struct delivery_state *ds = &gw->delivery;
+	uint64_t hash[2];
 
 	htab_del(&ds->by_id, &d->by_id);
 	ds->n--;
@@ -417,8 +442,10 @@ taken(struct gateway *gw, struct delivery *d)
 	d->session = NULL;
 	d->done = 1;
 	if (d->cidlen > 0) {
+		hash[0] = d->by_cid.hash;
+		hash[1] = d->cid_rest;
 		htab_del(&ds->by_cid, &d->by_cid);
-		seen_add(&ds->seen, cid_of(d));
+		seen_add(&ds->seen, hash);
 	}
 	if (d->ordered)
 		flush_order(gw);
@@ -439,24 +466,36 @@ rearm_ack_timer(struct agent *a)
 		    d->given + a->ack_timeout_ms);
 }
 
+static struct delivery *
+find_id(const struct gateway *gw, uint64_t id)
+{
+	struct hnode *n;
+
+	if (id == 0 || (n = htab_find(&gw->delivery.by_id, id)) == NULL)
+		return NULL;
+	return (struct delivery *)(void *)((char *)n -
+	    offsetof(struct delivery, by_id));
+}
+
 const char *
 delivery_ack(struct agent *a, struct span buffer_id)
 {
 	struct gateway *gw = a->gw;
 	uint64_t id = core_parse_id(gw->core, buffer_id);
-	struct hnode *n;
-	struct delivery *d;
+	struct delivery *d, *next;
 	int oldest;
 
-	n = id == 0 ? NULL : htab_find(&gw->delivery.by_id, id);
-	d = n == NULL ? NULL
-		      : (struct delivery *)(void *)((char *)n -
-			    offsetof(struct delivery, by_id));
+	/* Agents commonly acknowledge in order. */
+	d = TAILQ_FIRST(&a->inflight);
+	if (d == NULL || d->id != id)
+		d = find_id(gw, id);
 	if (d == NULL || d->agent != a || !d->inflight)
 		return "inbound_ack: no such bufferId is waiting for an "
 		       "acknowledgement from this agent (acknowledged "
 		       "already, or given to another)";
 	oldest = d == TAILQ_FIRST(&a->inflight);
+	if ((next = TAILQ_NEXT(d, entry)) != NULL)
+		seen_soon(&gw->delivery.seen, next->by_cid.hash);
 	place_take(d);
 	a->acked++;
 	gw->count.agent_acks++;

@@ -34,7 +34,8 @@ TAILQ_HEAD(session_list, session);
 
 /* One event on its way. */
 struct delivery {
-	struct hnode by_id, by_cid;
+	struct hnode by_id, by_cid;  /* by_cid.hash: half of seen_hash() */
+	uint64_t cid_rest;	     /* the other half */
 	TAILQ_ENTRY(delivery) entry; /* unplaced, or an agent's queue */
 	TAILQ_ENTRY(delivery) order; /* arrival on the present connection */
 	uint64_t id;		     /* second half of its bufferId */

@@ -14,6 +14,8 @@
 
 /* Levels of a line whose members we read: frame, event, source. */
 #define FRAME_DEPTH 3
+/* Bytes of a frame's decoded type; none that we know has more. */
+#define TYPE_MAX 32
 /* CONTRACT 4: what a bound that is none means. */
 #define DEFAULT_MESSAGE_LENGTH 4096
 
@@ -48,6 +50,7 @@ struct frame {
 
 /* Each returns NULL, or why the line is bad. */
 static const char *on_event(struct frame *);
+static const char *on_forward(struct frame *);
 static const char *on_descriptor(struct frame *);
 static const char *on_result(struct frame *);
 static const char *on_interrupt(struct frame *);
@@ -58,7 +61,7 @@ static const struct {
 	const char *(*fn)(struct frame *);
 } handlers[] = {
     {SPAN_LIT("inbound"), on_event},
-    {SPAN_LIT("passthrough_forward"), on_event},
+    {SPAN_LIT("passthrough_forward"), on_forward},
     {SPAN_LIT("outbound_result"), on_result},
     {SPAN_LIT("descriptor"), on_descriptor},
     {SPAN_LIT("interrupt_inbound"), on_interrupt},
@@ -75,13 +78,22 @@ static const char *
 on_event(struct frame *f)
 {
 	const struct json_doc *doc = &f->gw->core->doc;
-	int forward = span_eq(
-	    json_str_raw(doc, f->at[M_TYPE]), SPAN_LIT("passthrough_forward"));
 
-	if (!is_object(doc, f->at[forward ? M_FORWARD : M_EVENT]))
-		return forward ? "forward is no object" : "event is no object";
-	return delivery_event(f->gw, f->line, forward ? -1 : f->at[M_EVENT],
-	    forward ? f->at[M_FORWARD] : -1, f->at[M_BUFFER_ID]);
+	if (!is_object(doc, f->at[M_EVENT]))
+		return "event is no object";
+	return delivery_event(
+	    f->gw, f->line, f->at[M_EVENT], -1, f->at[M_BUFFER_ID]);
+}
+
+static const char *
+on_forward(struct frame *f)
+{
+	const struct json_doc *doc = &f->gw->core->doc;
+
+	if (!is_object(doc, f->at[M_FORWARD]))
+		return "forward is no object";
+	return delivery_event(
+	    f->gw, f->line, -1, f->at[M_FORWARD], f->at[M_BUFFER_ID]);
 }
 
 static const char *
@@ -148,8 +160,7 @@ on_descriptor(struct frame *f)
 	int64_t max;
 	int at[3], i;
 
-	if ((why = json_members(doc, f->at[M_DESCRIPTOR], want, 3, at, NULL)) !=
-	    NULL)
+	if (json_members(doc, f->at[M_DESCRIPTOR], want, 3, at, NULL) != NULL)
 		return "descriptor without platform";
 	i = core_identity(gw, json_str(doc, at[0], scratch, sizeof(scratch)));
 	if (i == -1)
@@ -219,6 +230,7 @@ frame_line(struct gateway *gw, struct span line)
 {
 	struct json_doc *doc = &gw->core->doc;
 	struct frame f = {.gw = gw, .line = line};
+	char scratch[TYPE_MAX];
 	const char *why;
 	struct span type;
 	size_t i;
@@ -243,7 +255,7 @@ frame_line(struct gateway *gw, struct span line)
 		bad_line(gw, line, why);
 		return;
 	}
-	type = json_str_raw(doc, f.at[M_TYPE]);
+	type = json_str(doc, f.at[M_TYPE], scratch, sizeof(scratch));
 	for (i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++)
 		if (span_eq(type, handlers[i].type)) {
 			if ((why = handlers[i].fn(&f)) != NULL)

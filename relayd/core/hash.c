@@ -98,6 +98,16 @@ hash_128(const struct hash_key *key, struct span in, uint64_t out[2])
 	out[1] = sip_fold(&s);
 }
 
+static inline void
+chain(struct hnode **at, struct hnode *n)
+{
+	n->next = *at;
+	n->prev = at;
+	if (n->next != NULL)
+		n->next->prev = &n->next;
+	*at = n;
+}
+
 /* Twice as many buckets as nodes at most; begins with 64. */
 static int
 htab_grow(struct htab *t)
@@ -110,8 +120,7 @@ htab_grow(struct htab *t)
 	for (i = 0; i < t->nbucket; i++)
 		for (n = t->bucket[i]; n != NULL; n = next) {
 			next = n->next;
-			n->next = b[n->hash & (want - 1)];
-			b[n->hash & (want - 1)] = n;
+			chain(&b[n->hash & (want - 1)], n);
 		}
 	free(t->bucket);
 	t->bucket = b;
@@ -122,15 +131,11 @@ htab_grow(struct htab *t)
 int
 htab_add(struct htab *t, struct hnode *n, uint64_t hash)
 {
-	struct hnode **at;
-
 	/* Growing may fail as long as there are buckets: chains get longer. */
 	if (t->n >= t->nbucket && htab_grow(t) == -1 && t->nbucket == 0)
 		return -1;
 	n->hash = hash;
-	at = &t->bucket[hash & (t->nbucket - 1)];
-	n->next = *at;
-	*at = n;
+	chain(&t->bucket[hash & (t->nbucket - 1)], n);
 	t->n++;
 	return 0;
 }
@@ -163,12 +168,11 @@ htab_next(const struct hnode *n)
 void
 htab_del(struct htab *t, struct hnode *n)
 {
-	struct hnode **at = &t->bucket[n->hash & (t->nbucket - 1)];
-
-	while (*at != n)
-		at = &(*at)->next;
-	*at = n->next;
+	*n->prev = n->next;
+	if (n->next != NULL)
+		n->next->prev = n->prev;
 	n->next = NULL;
+	n->prev = NULL;
 	t->n--;
 }
 

@@ -17,7 +17,7 @@ uint64_t hash_64(const struct hash_key *key, struct span s);
 void hash_128(const struct hash_key *key, struct span s, uint64_t out[2]);
 
 struct hnode {
-	struct hnode *next;
+	struct hnode *next, **prev; /* prev: what points to us */
 	uint64_t hash;
 };
 

@@ -11,7 +11,6 @@
 #include "agent.h"
 #include "core.h"
 #include "frame.h"
-#include "log.h"
 
 /* Deadlines, in milliseconds. */
 #define DIAL_MS                                                 \
@@ -229,7 +228,7 @@ link_event(struct gateway *gw, enum link_event ev, const char *fmt, ...)
 	if (news)
 		l->since = gw->core->now;
 	if (news || is_trouble(ev, next)) {
-		(void)log_vis(l->reason, sizeof(l->reason), span_str(why));
+		(void)strlcpy(l->reason, why, sizeof(l->reason));
 		states[next].enter(gw);
 		gw->core->io->state_changed(gw->core->arg, gw);
 		tell_agents(gw);
@@ -483,7 +482,8 @@ note_close(struct gateway *gw, int code, int status, struct span reason)
 	c->status = (uint16_t)status;
 	c->by_us = gw->wire.close_sent;
 	c->at = gw->core->now;
-	(void)log_vis(c->reason, sizeof(c->reason), reason);
+	(void)snprintf(c->reason, sizeof(c->reason), "%.*s", (int)reason.len,
+	    reason.len > 0 ? reason.p : "");
 }
 
 void
@@ -521,7 +521,8 @@ link_closed(struct gateway *gw, uint16_t code, struct span reason)
 	const char *said =
 	    gw->wire.close_sent ? "after ours" : "by the connector";
 
-	(void)log_vis(text, sizeof(text), reason);
+	(void)snprintf(text, sizeof(text), "%.*s", (int)reason.len,
+	    reason.len > 0 ? reason.p : "");
 	note_close(gw, code, 0, reason);
 	if (!gw->wire.close_sent)
 		wire_close(

@@ -67,13 +67,14 @@ struct last_close {
 	uint16_t status; /* HTTP status of a refused upgrade, or 0 */
 	uint8_t by_us;
 	uint64_t at;		       /* core time; 0: never */
-	char reason[LIMIT_REASON + 1]; /* made safe */
+	char reason[LIMIT_REASON + 1]; /* foreign text: escape on output */
 };
 
 struct link {
 	enum link_state state;
 	uint64_t since; /* core time of the change of public state */
-	char reason[LIMIT_REASON + 1]; /* of the last change, safe to print */
+	char reason[LIMIT_REASON + 1]; /* of the last change; may hold foreign
+					* text: escape on output */
 	uint32_t attempt;   /* dials since the last healthy connection */
 	uint8_t ever_up;    /* a handshake succeeded since the start */
 	uint8_t troubled;   /* lost or refused since the last handshake */
@@ -97,7 +98,7 @@ struct link {
 };
 
 void link_init(struct gateway *gw);
-/* Something happened; why is for people (foreign text made safe by us). */
+/* Something happened; why is for people and may hold foreign text. */
 void link_event(struct gateway *gw, enum link_event ev, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* The HTTP status that refused the upgrade, before LE_UPGRADE_REFUSED. */

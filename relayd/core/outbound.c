@@ -175,19 +175,65 @@ is_down_for_good(const struct gateway *gw)
 	    s == LINK_STOPPED || gw->core->stopping;
 }
 
-/* Members that we write ourselves. */
+/* Whether a member is one that we write ourselves, however it is escaped. */
 static int
-is_ours(struct span key)
+is_ours(const struct json_doc *doc, int node)
 {
-	return span_eq(key, SPAN_LIT("type")) ||
-	    span_eq(key, SPAN_LIT("requestId")) ||
-	    span_eq(key, SPAN_LIT("action"));
+	static const struct span ours[] = {SPAN_LIT("type"),
+	    SPAN_LIT("requestId"), SPAN_LIT("action"), SPAN_LIT("platform"),
+	    SPAN_LIT("botId")};
+	char key[sizeof("requestId")]; /* the longest: no other fits in */
+	struct span raw = {
+	    doc->text + doc->node[node].key, doc->node[node].keylen};
+	ptrdiff_t n = json_unescape(raw, key, sizeof(key));
+	size_t i;
+
+	if (n < 0)
+		return 0;
+	for (i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (span_eq((struct span){key, (size_t)n}, ours[i]))
+			return 1;
+	return 0;
+}
+
+/* We and the connector might each read another one of two members of the same
+ * name. */
+static int
+is_ambiguous(const struct json_doc *doc, int root, int action)
+{
+	return json_twice(doc, root) || json_twice(doc, action) ||
+	    json_twice(doc, json_get(doc, action, "metadata"));
+}
+
+/*
+ * The identity to tag the frame with, or -1: as the agent's frame names the
+ * platform, else the chat's.  NULL, or why the frame cannot be sent.
+ */
+static const char *
+find_identity(
+    const struct gateway *gw, int root, const struct chat *chat, int *identity)
+{
+	const struct json_doc *doc = &gw->core->doc;
+	char scratch[LIMIT_PLATFORM];
+	int n = root == -1 ? -1 : json_get(doc, root, "platform");
+
+	*identity = -1;
+	if (n != -1 && doc->node[n].type != JSON_NULL) {
+		*identity = core_identity(
+		    gw, json_str(doc, n, scratch, sizeof(scratch)));
+		return *identity == -1
+		    ? "this gateway does not front that platform"
+		    : NULL;
+	}
+	if (chat != NULL && chat->platform != NULL)
+		*identity = core_identity(gw, span_str(chat->platform));
+	return NULL;
 }
 
 /*
  * The frame: our request id, the action with its scope filled in, what else
- * the agent's frame brought, and platform and botId when it brought none and
- * the chat's platform is known (CONTRACT 3).
+ * the agent's frame brought, and platform with its botId when it brought that
+ * or the chat's platform is known (CONTRACT 3).
  */
 static const char *
 build(struct gateway *gw, int root, int action, uint64_t id, struct buf *b)
@@ -195,32 +241,30 @@ build(struct gateway *gw, int root, int action, uint64_t id, struct buf *b)
 	const struct json_doc *doc = &gw->core->doc;
 	struct chat *chat;
 	const char *why;
-	int n, i, tagged = 0;
+	int n, i;
 
+	if (is_ambiguous(doc, root, action))
+		return "a member of the request is there twice";
 	buf_reset(b);
 	(void)buf_addf(b,
 	    "{\"type\":\"outbound\",\"requestId\":\"%s-%llu\","
 	    "\"action\":",
 	    gw->core->epoch, (unsigned long long)id);
 	why = egress_action(&gw->egress, doc, action, b, &chat);
-	if (why != NULL)
+	if (why != NULL || (why = find_identity(gw, root, chat, &i)) != NULL)
 		return why;
 	for (n = root == -1 ? -1 : json_first(doc, root); n != -1;
 	     n = json_next(doc, n)) {
-		struct span key = {
-		    doc->text + doc->node[n].key, doc->node[n].keylen};
-
-		if (is_ours(key))
+		if (is_ours(doc, n))
 			continue;
-		tagged |= span_eq(key, SPAN_LIT("platform"));
 		(void)buf_add(b, ",", 1);
 		(void)buf_add(b, doc->text + doc->node[n].key - 1,
 		    (size_t)doc->node[n].val + doc->node[n].vallen -
 			doc->node[n].key + 1);
 	}
-	if (!tagged && chat != NULL && chat->platform != NULL &&
-	    (i = core_identity(gw, span_str(chat->platform))) != -1) {
-		json_put_member_str(b, "platform", span_str(chat->platform));
+	if (i != -1) {
+		json_put_member_str(
+		    b, "platform", span_str(gw->conf.identity[i].platform));
 		json_put_member_str(
 		    b, "botId", span_str(gw->conf.identity[i].bot_id));
 	}

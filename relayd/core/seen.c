@@ -8,8 +8,11 @@
 #define SEEN_MAGIC 0x314e454559414c52ULL /* "RLAYEEN1", little endian */
 /* Twice the entries, so that probes stay short; a power of two. */
 #define SEEN_INDEX (LIMIT_SEEN * 2)
+/* Places in use, stale ones included, at which the index is built anew. */
+#define SEEN_FULL (SEEN_INDEX / 4 * 3)
 
 _Static_assert((LIMIT_SEEN & (LIMIT_SEEN - 1)) == 0, "ring is a power of two");
+_Static_assert(LIMIT_SEEN <= 65536, "a slot stands in half a place");
 
 struct seen_memory {
 	uint64_t magic;
@@ -22,55 +25,58 @@ struct seen_memory {
 _Static_assert(sizeof(struct seen_memory) == LIMIT_SEEN_BYTES,
     "layout of memory that outlives a version");
 
+/*
+ * A place of the index is 0 when it is free, else a slot of the ring and above
+ * it 16 bits of the id's hash, so that a search looks into the ring, which is
+ * larger than a cache, only for what it finds.  The place of an id that was
+ * overwritten is left as it is: it leads to another id, and so to nothing.
+ */
+static inline uint32_t
+place_of(const uint64_t id[2], uint32_t slot)
+{
+	return (uint32_t)(id[1] >> 48 | 0x8000) << 16 | slot;
+}
+
 /* Where an id stands in the index, or the free place where it would. */
 static uint32_t
 probe(const struct seen *s, const uint64_t id[2])
 {
-	uint32_t i = (uint32_t)id[0] & (SEEN_INDEX - 1), slot;
+	uint32_t i = (uint32_t)id[0] & (SEEN_INDEX - 1), at, slot;
+	uint32_t tag = place_of(id, 0);
 
 	for (;; i = (i + 1) & (SEEN_INDEX - 1)) {
-		if ((slot = s->index[i]) == 0)
+		if ((at = s->index[i]) == 0)
 			return i;
-		if (s->mem->id[slot - 1][0] == id[0] &&
-		    s->mem->id[slot - 1][1] == id[1])
+		slot = at & (LIMIT_SEEN - 1);
+		if ((at & 0xffff0000) == tag && s->mem->id[slot][0] == id[0] &&
+		    s->mem->id[slot][1] == id[1])
 			return i;
 	}
 }
 
-/* Take the entry at place i out and close the gap behind it. */
+/* From the ring alone: stale places are gone then. */
 static void
-unindex(struct seen *s, uint32_t i)
+fill_index(struct seen *s)
 {
-	uint32_t j = i, home;
+	uint32_t i, n, at;
 
-	for (;;) {
-		s->index[i] = 0;
-		do {
-			j = (j + 1) & (SEEN_INDEX - 1);
-			if (s->index[j] == 0)
-				return;
-			home = (uint32_t)s->mem->id[s->index[j] - 1][0] &
-			    (SEEN_INDEX - 1);
-			/* stays when its home lies cyclically in (i, j] */
-		} while (
-		    i <= j ? (i < home && home <= j) : (i < home || home <= j));
-		s->index[i] = s->index[j];
-		i = j;
+	memset(s->index, 0, SEEN_INDEX * sizeof(*s->index));
+	s->used = 0;
+	n = s->mem->count < LIMIT_SEEN ? (uint32_t)s->mem->count : LIMIT_SEEN;
+	for (i = 0; i < n; i++) {
+		at = probe(s, s->mem->id[i]);
+		s->used += s->index[at] == 0;
+		s->index[at] = place_of(s->mem->id[i], i);
 	}
 }
 
 static int
 build_index(struct seen *s)
 {
-	uint32_t i, n, at;
-
-	if ((s->index = calloc(SEEN_INDEX, sizeof(*s->index))) == NULL)
+	s->index = malloc(SEEN_INDEX * sizeof(*s->index));
+	if (s->index == NULL)
 		return -1;
-	n = s->mem->count < LIMIT_SEEN ? (uint32_t)s->mem->count : LIMIT_SEEN;
-	for (i = 0; i < n; i++) {
-		at = probe(s, s->mem->id[i]);
-		s->index[at] = i + 1; /* one of two equal ids is enough */
-	}
+	fill_index(s);
 	return 0;
 }
 
@@ -86,6 +92,7 @@ void
 seen_init(struct seen *s, void *mem, const struct hash_key *key)
 {
 	memset(s, 0, sizeof(*s));
+	s->key = key;
 	s->mem = mem;
 	if (mem == NULL) {
 		if ((s->mem = calloc(1, sizeof(*s->mem))) == NULL)
@@ -108,35 +115,39 @@ seen_free(struct seen *s)
 }
 
 void
-seen_add(struct seen *s, struct span id)
+seen_hash(const struct seen *s, struct span id, uint64_t hash[2])
 {
-	uint64_t h[2];
+	hash_128(s->mem == NULL ? s->key : &s->mem->key, id, hash);
+}
+
+void
+seen_add(struct seen *s, const uint64_t hash[2])
+{
 	uint32_t slot, at;
 
 	if (s->mem == NULL || (s->index == NULL && build_index(s) == -1))
 		return;
-	hash_128(&s->mem->key, id, h);
-	if (s->index[probe(s, h)] != 0)
+	at = probe(s, hash);
+	if (s->index[at] != 0)
 		return;
 	slot = (uint32_t)(s->mem->count & (LIMIT_SEEN - 1));
-	if (s->mem->count >= LIMIT_SEEN) {
-		at = probe(s, s->mem->id[slot]);
-		if (s->index[at] == slot + 1)
-			unindex(s, at);
-	}
-	s->mem->id[slot][0] = h[0];
-	s->mem->id[slot][1] = h[1];
+	s->mem->id[slot][0] = hash[0];
+	s->mem->id[slot][1] = hash[1];
 	s->mem->count++;
-	s->index[probe(s, h)] = slot + 1;
+	s->index[at] = place_of(hash, slot);
+	if (++s->used >= SEEN_FULL)
+		fill_index(s);
+}
+
+void
+seen_soon(const struct seen *s, uint64_t half)
+{
+	if (s->index != NULL)
+		__builtin_prefetch(&s->index[half & (SEEN_INDEX - 1)]);
 }
 
 int
-seen_has(const struct seen *s, struct span id)
+seen_has(const struct seen *s, const uint64_t hash[2])
 {
-	uint64_t h[2];
-
-	if (s->index == NULL)
-		return 0;
-	hash_128(&s->mem->key, id, h);
-	return s->index[probe(s, h)] != 0;
+	return s->index != NULL && s->index[probe(s, hash)] != 0;
 }

@@ -208,7 +208,7 @@ on_ended(void *arg, const char *why)
 }
 
 static const struct conn_ops owner_ops = {
-    on_up, on_input, on_output, on_written, on_ended};
+    on_up, on_input, on_output, on_written, NULL, on_ended};
 
 /* The fixture. */
 

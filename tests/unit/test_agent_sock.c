@@ -409,6 +409,24 @@ test_overrun(void **state)
 
 /* Listeners. */
 
+/* What it said before it left is heard, also when a write finds out. */
+static void
+test_last_words(void **state)
+{
+	static const struct span words = SPAN_LIT("{}");
+	struct fixture *f = *state;
+	int fd = dial();
+	struct agent *a = attached(f, fd)->agent;
+
+	assert_int_equal(send(fd, "[]\n[]\n[]", 8, 0), 8);
+	close(fd);
+	assert_int_equal(agent_sock_send(&f->e, a, &words, 1), 0);
+	assert_true(agent_sock_turn(&f->e));
+	assert_int_equal(f->eg.gw->count.agent_lines_bad, 2);
+	assert_int_equal(f->eg.gw->nagent, 0);
+	assert_int_equal(f->e.agents->n, 0);
+}
+
 static void
 test_per_user(void **state)
 {
@@ -490,6 +508,7 @@ main(void)
 	    TEST(test_pieces),
 	    TEST(test_backlog),
 	    TEST(test_overrun),
+	    TEST(test_last_words),
 	    TEST(test_per_user),
 	    TEST(test_replace),
 	    TEST(test_exhausted),

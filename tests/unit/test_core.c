@@ -732,6 +732,8 @@ test_agents_are_told_in_words(void **state)
 			fail_msg("%s: %.*s", cases[i].says,
 			    (int)buf_len(&a->in), buf_span(&a->in).p);
 	}
+	agent_says(a, "{\"type\":\"going_idl\\u0065\"}"); /* the same type */
+	assert_true(holds(&a->in, "going_idle_ack"));
 	agent_says(a, "{\"type\":\"from_the_future\"}");
 	assert_int_equal(w->gw->count.unknown_frames, 1);
 }
