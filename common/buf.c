@@ -105,7 +105,7 @@ buf_commit(struct buf *b, size_t n)
 }
 
 int
-buf_add(struct buf *b, const void *p, size_t n)
+buf_add_grow(struct buf *b, const void *p, size_t n)
 {
 	char *to;
 
@@ -116,12 +116,6 @@ buf_add(struct buf *b, const void *p, size_t n)
 	memcpy(to, p, n);
 	b->end += n;
 	return 0;
-}
-
-int
-buf_adds(struct buf *b, struct span s)
-{
-	return buf_add(b, s.p, s.len);
 }
 
 int

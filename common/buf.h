@@ -47,9 +47,26 @@ buf_span(const struct buf *b)
  * (marked failed).  buf_commit says how many were written there. */
 char *buf_reserve(struct buf *b, size_t n);
 void buf_commit(struct buf *b, size_t n);
+/* The part of buf_add that needs more memory. */
+int buf_add_grow(struct buf *b, const void *p, size_t n);
 /* Append.  0, or -1 when it did not fit. */
-int buf_add(struct buf *b, const void *p, size_t n);
-int buf_adds(struct buf *b, struct span s);
+static inline int
+buf_add(struct buf *b, const void *p, size_t n)
+{
+	/* Never more than max + 1 is allocated, so what has room is within
+	 * the bound. */
+	if (b->cap - b->end <= n)
+		return buf_add_grow(b, p, n);
+	if (n > 0)
+		memcpy(b->p + b->end, p, n);
+	b->end += n;
+	return 0;
+}
+static inline int
+buf_adds(struct buf *b, struct span s)
+{
+	return buf_add(b, s.p, s.len);
+}
 int buf_addf(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* Consume n bytes (at most buf_len) from the front. */

@@ -68,9 +68,13 @@ int json_parse(
 /* A wanted member for json_members. */
 struct json_want {
 	const char *name; /* decoded key */
+	uint32_t len;	  /* of the name, bytes */
 	uint32_t types;	  /* accepted types, bits 1 << enum json_type */
 	uint8_t required;
 };
+
+#define JSON_WANT(name, types, required) \
+	{(name), sizeof(name) - 1, (types), (required)}
 
 #define JSON_T(t) (1U << (t))
 #define JSON_ANY  0xffffffffU

@@ -156,16 +156,10 @@ static inline int
 key_is(const struct json_doc *doc, const struct json_node *n, const char *name)
 {
 	const char *key = doc->text + n->key;
-	uint32_t i;
 
 	if ((n->esc & JSON_ESC_KEY) != 0)
 		return escaped_key_is(key, n->keylen, name);
-	/* Most differ in their first bytes.  A raw key holds no NUL, so this
-	 * ends within the name. */
-	for (i = 0; i < n->keylen; i++)
-		if (key[i] != name[i])
-			return 0;
-	return name[i] == '\0';
+	return strlen(name) == n->keylen && memcmp(key, name, n->keylen) == 0;
 }
 
 int
@@ -228,24 +222,47 @@ blame(int *which, size_t i, const char *why)
 	return why;
 }
 
-/* Note the member at node i in at[], if it is wanted. */
+/* The want that a member's key is, tried from `from` on; nwant: none. */
+static size_t
+find_want(const struct json_doc *doc, const struct json_node *n,
+    const struct json_want *want, size_t nwant, size_t from)
+{
+	const char *key = doc->text + n->key;
+	int escaped = (n->esc & JSON_ESC_KEY) != 0;
+	size_t w = from, tried;
+
+	for (tried = 0; tried < nwant; tried++, w++) {
+		if (w == nwant)
+			w = 0;
+		if (escaped) {
+			if (key_is(doc, n, want[w].name))
+				return w;
+			continue;
+		}
+		if (want[w].len == n->keylen &&
+		    memcmp(key, want[w].name, n->keylen) == 0)
+			return w;
+	}
+	return nwant;
+}
+
+/* Note a member that is wanted.  Members mostly come in the order in which
+ * they are wanted: *next is where to begin. */
 static const char *
 match_member(const struct json_doc *doc, int i, const struct json_want *want,
-    size_t nwant, int *at, int *which)
+    size_t nwant, size_t *next, int *at, int *which)
 {
 	const struct json_node *n = &doc->node[i];
-	size_t w;
+	size_t w = find_want(doc, n, want, nwant, *next);
 
-	for (w = 0; w < nwant; w++) {
-		if (!key_is(doc, n, want[w].name))
-			continue;
-		if (at[w] != -1)
-			return blame(which, w, "a member is there twice");
-		if ((want[w].types & JSON_T(n->type)) == 0)
-			return blame(which, w, "a member has the wrong type");
-		at[w] = i;
-		break;
-	}
+	if (w == nwant)
+		return NULL;
+	if (at[w] != -1)
+		return blame(which, w, "a member is there twice");
+	if ((want[w].types & JSON_T(n->type)) == 0)
+		return blame(which, w, "a member has the wrong type");
+	at[w] = i;
+	*next = w + 1 == nwant ? 0 : w + 1;
 	return NULL;
 }
 
@@ -255,7 +272,7 @@ json_members(const struct json_doc *doc, int parent,
 {
 	const struct json_node *n = node_at(doc, parent);
 	const char *why;
-	size_t w;
+	size_t w, next = 0;
 	int i;
 
 	for (w = 0; w < nwant; w++)
@@ -266,8 +283,13 @@ json_members(const struct json_doc *doc, int parent,
 		return "not an object";
 	if (!is_complete(doc, parent))
 		return "too many members to be sure";
-	for (i = json_first(doc, parent); i != -1; i = json_next(doc, i)) {
-		why = match_member(doc, i, want, nwant, at, which);
+	/* In the order of the text, with what lies deeper between; the first
+	 * that belongs further up ends the object. */
+	for (i = parent + 1;
+	     i < (int)doc->nnodes && doc->node[i].parent >= parent; i++) {
+		if (doc->node[i].parent != parent)
+			continue;
+		why = match_member(doc, i, want, nwant, &next, at, which);
 		if (why != NULL)
 			return why;
 	}

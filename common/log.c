@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Logging: one line per event, foreign text made visible. */
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,9 @@
 #include "utf8.h"
 
 #define EVENT_MAX 32 /* longest event name taken from a child */
+/* How long to wait for who reads the log (a pager, a terminal held back)
+ * before lines are lost: the supervisor has other things to do. */
+#define READER_MS 500
 
 /* What log_init was told.  One per process by nature: it describes standard
  * error and the process that writes there. */
@@ -20,7 +24,8 @@ static struct {
 	enum log_mode mode;
 	const char *name;
 	int level;
-} self = {LOG_TO_PEOPLE, "relayd", LOG_INFO};
+	unsigned lost; /* lines since standard error took one */
+} self = {LOG_TO_PEOPLE, "relayd", LOG_INFO, 0};
 
 void
 log_init(enum log_mode mode, const char *name, int level)
@@ -215,7 +220,7 @@ is_plain(struct span s)
 }
 
 static void
-print(const struct line *l)
+put(const struct line *l)
 {
 	static const char *const level[] = {"error", "error", "error", "error",
 	    "warn", "notice", "info", "debug"};
@@ -237,6 +242,40 @@ print(const struct line *l)
 	out[n++] = '"';
 	out[n++] = '\n';
 	write_all(out, n);
+}
+
+/* Whether standard error takes a line now: a pipe with any room takes one
+ * whole.  Who has stopped reading is waited for once. */
+static int
+writable(void)
+{
+	struct pollfd p = {.fd = FD_LOG, .events = POLLOUT};
+	int n;
+
+	do
+		n = poll(&p, 1, self.lost > 0 ? 0 : READER_MS);
+	while (n == -1 && errno == EINTR);
+	return n == 1;
+}
+
+static void
+print(const struct line *l)
+{
+	struct line gap = {self.name, (int)getpid(), LOG_WARNING, "log_lost",
+	    {"", 0}, {"", 0}};
+	char text[64];
+
+	if (self.lost > 0 && writable()) {
+		snprintf(text, sizeof(text),
+		    "%u lines are lost here: nobody read them", self.lost);
+		gap.text = span_str(text);
+		self.lost = 0;
+		put(&gap);
+	}
+	if (writable())
+		put(l);
+	else
+		self.lost++;
 }
 
 /* A child's line, for its supervisor. */

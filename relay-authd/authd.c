@@ -32,6 +32,7 @@ struct authd {
 	struct secrets secrets;
 	struct permits permits;
 	struct rate rate; /* of mints, all together */
+	unsigned engines; /* new engines there were */
 };
 
 /* What the engine may know of a credential.  The generation counts the commits
@@ -185,10 +186,14 @@ static const char *
 on_mint(struct authd *a, const struct msg *q)
 {
 	uint32_t g = (uint32_t)q->u.mint.gateway;
+	const unsigned engines = a->engines;
 	enum permit_answer answer = ask(a, g, q->u.mint.conn);
 	struct secret *s = secret_get(&a->secrets, g);
 	uint64_t now = child_now_ms();
 
+	/* While the dialer was heard a new engine came, which has not asked. */
+	if (engines != a->engines)
+		return NULL;
 	if (answer == PERMIT_AGAIN)
 		return "a second token for one connection";
 	if (answer == PERMIT_UNKNOWN)
@@ -224,9 +229,10 @@ peer_new(enum role peer, void *arg)
 {
 	struct authd *a = arg;
 
-	if (peer == ROLE_ENGINE)
+	if (peer == ROLE_ENGINE) {
+		a->engines++;
 		tell_all(a);
-	else if (peer == ROLE_DIALER)
+	} else if (peer == ROLE_DIALER)
 		permit_restart(&a->permits, child_now_ms());
 }
 

@@ -444,6 +444,10 @@ agent_sock_stop(struct engine *e)
 	for (i = 0; i < LIMIT_GATEWAYS; i++) {
 		if (e->gw[i] == NULL || e->gw[i]->listener == NULL)
 			continue;
+		/* None is given at the last moment what another had. */
+		TAILQ_FOREACH (s, &e->gw[i]->listener->socks, entry)
+			if (s->agent != NULL)
+				s->agent->draining = 1;
 		TAILQ_FOREACH (s, &e->gw[i]->listener->socks, entry)
 			if (s->agent != NULL)
 				gone(s, "relayd is stopping");

@@ -23,11 +23,11 @@
 enum { M_CMD, M_CLIENT, M_GATEWAY, M_ACTION, M_CONTENT, M_COUNT };
 
 static const struct json_want members[M_COUNT] = {
-    [M_CMD] = {"cmd", JSON_T(JSON_STRING), 1},
-    [M_CLIENT] = {"client", JSON_T(JSON_STRING), 0},
-    [M_GATEWAY] = {"gateway", JSON_T(JSON_STRING), 0},
-    [M_ACTION] = {"action", JSON_T(JSON_OBJECT), 0},
-    [M_CONTENT] = {"content", JSON_T(JSON_TRUE) | JSON_T(JSON_FALSE), 0},
+    [M_CMD] = JSON_WANT("cmd", JSON_T(JSON_STRING), 1),
+    [M_CLIENT] = JSON_WANT("client", JSON_T(JSON_STRING), 0),
+    [M_GATEWAY] = JSON_WANT("gateway", JSON_T(JSON_STRING), 0),
+    [M_ACTION] = JSON_WANT("action", JSON_T(JSON_OBJECT), 0),
+    [M_CONTENT] = JSON_WANT("content", JSON_T(JSON_TRUE) | JSON_T(JSON_FALSE), 0),
 };
 
 #define M(m) (1U << (m))

@@ -314,6 +314,8 @@ on_token(struct engine *e, struct engine_gw *eg, struct msg *m)
 		return NULL;
 	if (!was_asked(eg, m->u.token.conn))
 		return "a token that nobody asked for";
+	/* relay-authd tells its count at commits alone. */
+	eg->cred.minted++;
 	if (eg->conn_id != m->u.token.conn)
 		return NULL;
 	/* The core asks for the upgrade at once; the pipe wipes its packet. */

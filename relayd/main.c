@@ -4,6 +4,7 @@
  * supervisor started it with -R, the dialer or the engine.
  */
 
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -213,6 +214,19 @@ tidy_fds(void)
 	close_range(3, ~0U, 0);
 }
 
+/* Who started us may have blocked signals; a SIGHUP that comes before there is
+ * a configuration to reload has nothing to say. */
+static void
+tidy_signals(void)
+{
+	sigset_t none;
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 /* Sockets that the service manager opened were closed with the rest. */
 static void
 say_passed(const struct sup_env *env)
@@ -269,8 +283,11 @@ main(int argc, char *argv[])
 		return child_main(argc, argv);
 	/* Before anything else reads or copies the environment. */
 	tidy_fds();
+	/* What is sealed could be mapped by who can take our descriptors: the
+	 * processes of our user, unless this forbids it. */
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	sealed = sup_env_take(&env, environ);
-	signal(SIGPIPE, SIG_IGN);
+	tidy_signals();
 	if (sealed == -1) {
 		fprintf(stderr,
 		    "relayd: %s of the environment cannot be "

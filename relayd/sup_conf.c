@@ -146,17 +146,11 @@ collect_ports(const struct supervisor *s, struct sup_plan *p)
 }
 
 int
-sup_plan_ports_within(
+sup_plan_ports_same(
     const struct sup_plan *p, const uint16_t *port, size_t nport)
 {
-	size_t i;
-
-	for (i = 0; i < p->nport; i++)
-		if (nport == 0 ||
-		    bsearch(&p->port[i], port, nport, sizeof(*port),
-			port_cmp) == NULL)
-			return 0;
-	return 1;
+	return p->nport == nport &&
+	    memcmp(p->port, port, nport * sizeof(*port)) == 0;
 }
 
 static void
@@ -213,6 +207,7 @@ sup_plan_load(struct supervisor *s, struct conf_error *e)
 		sup_plan_free(p);
 		return NULL;
 	}
+	(void)sup_group(p->conf->control_group, &p->control_gid);
 	p->generation = ++s->generation;
 	return p;
 }

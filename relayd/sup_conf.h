@@ -24,8 +24,9 @@ void sup_plan_keep(struct supervisor *s, const struct sup_plan *p);
 void sup_plan_groups(struct supervisor *s, const struct sup_plan *p);
 /* Count and mark what differs from the plan before. */
 void sup_plan_compare(struct sup_plan *p, const struct sup_plan *old);
-/* Whether a dialer started with those ports can live by the plan. */
-int sup_plan_ports_within(
+/* Whether a dialer started with those ports (sorted) reaches what the plan
+ * says, and no more. */
+int sup_plan_ports_same(
     const struct sup_plan *p, const uint16_t *port, size_t nport);
 /* The gateway with that place, or NULL. */
 const struct conf_gateway *

@@ -66,6 +66,19 @@ answer(struct supervisor *s, int asked, uint32_t corr, int ok, const char *text)
 	    s->child[ROLE_ENGINE].pipe, MSG_RELOAD_DONE, corr, &m, -1);
 }
 
+/* A signal that came while a child was down, or during a reload. */
+static void
+pending(struct supervisor *s)
+{
+	const char *which;
+
+	if (!s->reload.wanted || s->reload.phase != RELOAD_NONE ||
+	    s->phase != PHASE_RUNNING || !all_committed(s, &which))
+		return;
+	s->reload.wanted = 0;
+	sup_reload_begin(s, 0, 0);
+}
+
 static void
 finish(struct supervisor *s, int ok, const char *text)
 {
@@ -80,6 +93,7 @@ finish(struct supervisor *s, int ok, const char *text)
 		sup_notify(&s->notify, "READY=1");
 	}
 	sup_changed(s);
+	pending(s);
 }
 
 void
@@ -97,19 +111,6 @@ sup_reload_abort(struct supervisor *s, const char *why)
 	finish(s, 0, why);
 }
 
-/* A signal that came while a child was down. */
-static void
-pending(struct supervisor *s)
-{
-	const char *which;
-
-	if (!s->reload.wanted || s->reload.phase != RELOAD_NONE ||
-	    s->phase != PHASE_RUNNING || !all_committed(s, &which))
-		return;
-	s->reload.wanted = 0;
-	sup_reload_begin(s, 0, 0);
-}
-
 /* Last of the commits: the engine's. */
 static void
 commit_engine(struct supervisor *s)
@@ -122,7 +123,6 @@ commit_engine(struct supervisor *s)
 		sup_slice_commit(engine);
 	sup_plan_keep(s, s->plan);
 	finish(s, 1, s->reload.text);
-	pending(s);
 }
 
 static void
@@ -157,14 +157,15 @@ commit_all(struct supervisor *s)
 	sup_plan_free(old);
 	sup_plan_groups(s, s->plan);
 	sup_slice_commit(&s->child[ROLE_AUTHD]);
-	if (sup_plan_ports_within(s->plan, dialer->port, dialer->nport)) {
+	if (sup_plan_ports_same(s->plan, dialer->port, dialer->nport)) {
 		sup_slice_commit(dialer);
 		commit_engine(s);
 		return;
 	}
-	/* What confines the dialer cannot be loosened: another one takes its
-	 * place, and the engine waits for that one's commit. */
-	log_debug("reload", NULL, "the dialer is replaced: new ports");
+	/* What confines the dialer cannot be loosened, and what it no longer
+	 * needs cannot be trusted to it: another one takes its place, and the
+	 * engine waits for that one's commit. */
+	log_debug("reload", NULL, "the dialer is replaced: other ports");
 	arm(s);
 	sup_child_replace(dialer, REPLACE_MS);
 }
@@ -308,18 +309,23 @@ prepare(struct supervisor *s, struct sup_plan *p)
 static const char *
 cannot(struct supervisor *s, int asked, char *text, size_t cap)
 {
-	const char *which;
+	const char *which, *what;
+	char buf[64];
 
 	if (s->phase == PHASE_STOPPING)
 		return "relayd is stopping";
-	if (s->reload.phase != RELOAD_NONE)
-		return "a reload is under way: wait for its end";
 	if (s->phase == PHASE_RUNNING && all_committed(s, &which))
 		return NULL;
-	if (s->phase != PHASE_RUNNING)
-		which = "everything";
-	s->reload.wanted = !asked;
-	snprintf(text, cap, "%s is being started%s", which,
+	if (!asked)
+		s->reload.wanted = 1;
+	if (s->phase == PHASE_RELOADING)
+		what = "a reload is under way";
+	else {
+		snprintf(buf, sizeof(buf), "%s is being started",
+		    s->phase == PHASE_RUNNING ? which : "everything");
+		what = buf;
+	}
+	snprintf(text, cap, "%s%s", what,
 	    asked ? ": try again in a moment" : ": it will be done after that");
 	return text;
 }

@@ -12,7 +12,7 @@
 
 /* Load the configuration anew.  asked: the engine waits for RELOAD_DONE with
  * this correlation; else it was a signal, which waits for children that are
- * being restarted. */
+ * being restarted, and for a reload under way. */
 void sup_reload_begin(struct supervisor *s, int asked, uint32_t corr);
 /* A child runs: its slice. */
 void sup_reload_started(struct sup_child *c);

@@ -215,8 +215,9 @@ sup_lock(const char *run, struct conf_error *e)
 
 	snprintf(path, sizeof(path), "%s/relayd.lock", run);
 	for (;;) {
+		/* Who can open it can hold the lock: nobody else does. */
 		fd =
-		    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+		    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (fd == -1)
 			return fail(e, "%s: %s", path, strerror(errno));
 		if (flock(fd, LOCK_EX | LOCK_NB) == -1) {

@@ -65,7 +65,6 @@ state_file(struct supervisor *s, const struct sup_state_gateway *g, unsigned n)
 	    proc, ROLE_COUNT, g, n};
 	char path[LIMIT_PATH + 16];
 	struct buf b;
-	gid_t gid;
 	int r;
 
 	for (r = 0; r < ROLE_COUNT; r++)
@@ -73,9 +72,9 @@ state_file(struct supervisor *s, const struct sup_state_gateway *g, unsigned n)
 	buf_init(&b, 0);
 	sup_state_render(&b, &st);
 	snprintf(path, sizeof(path), "%s/state.json", s->paths.run);
-	(void)sup_group(s->plan->conf->control_group, &gid);
 	if (b.failed ||
-	    sup_state_write(path, gid, buf_span(&b).p, buf_len(&b)) == -1)
+	    sup_state_write(
+		path, s->plan->control_gid, buf_span(&b).p, buf_len(&b)) == -1)
 		log_warn("state", NULL, "%s cannot be written: %s", path,
 		    strerror(errno));
 	buf_free(&b);
@@ -376,10 +375,9 @@ notify_init(struct supervisor *s)
 static int
 open_sockets(struct supervisor *s, struct conf_error *e)
 {
+	const gid_t gid = s->plan->control_gid;
 	char path[LIMIT_PATH + 16];
-	gid_t gid;
 
-	(void)sup_group(s->plan->conf->control_group, &gid);
 	snprintf(path, sizeof(path), "%s/control.sock", s->paths.run);
 	if ((s->control_fd = sup_listen(path, gid, e)) == -1)
 		return -1;

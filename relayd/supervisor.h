@@ -71,6 +71,8 @@ struct sup_plan {
 	unsigned nadded, nchanged, nremoved;
 	uint16_t *port; /* what the dialer must be able to reach, sorted */
 	size_t nport;
+	gid_t control_gid; /* of control.group, found once: a directory of
+			    * users may be slow to answer */
 };
 
 enum sup_child_state {
@@ -106,7 +108,7 @@ struct sup_child {
 	uint64_t ping_since; /* ms of the oldest unanswered one */
 	uint32_t wanted, held;
 	char lacking[LIMIT_REASON + 1];
-	/* The port set a dialer was started with. */
+	/* The ports a dialer was started with. */
 	uint16_t *port;
 	size_t nport;
 };
@@ -120,7 +122,7 @@ struct sup_reload {
 	pid_t asked_pid;       /* … and this engine it was */
 	char text[128];
 	struct event *deadline;
-	int wanted; /* SIGHUP while a child was down: as soon as all are up */
+	int wanted; /* SIGHUP while a child was down or during a reload */
 };
 
 struct supervisor {

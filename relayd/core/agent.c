@@ -30,17 +30,17 @@ enum member {
 };
 
 static const struct json_want members[M_COUNT] = {
-    [M_TYPE] = {"type", JSON_T(JSON_STRING), 1},
-    [M_BUFFER_ID] = {"bufferId", JSON_ANY, 0},
-    [M_REQUEST_ID] = {"requestId", JSON_ANY, 0},
-    [M_ACTION] = {"action", JSON_ANY, 0},
-    [M_PLATFORM] = {"platform", JSON_ANY, 0},
-    [M_PLATFORMS] = {"platforms", JSON_ANY, 0},
-    [M_AGENT] = {"agent", JSON_ANY, 0},
-    [M_WINDOW] = {"window", JSON_ANY, 0},
-    [M_ACK_TIMEOUT] = {"ack_timeout", JSON_ANY, 0},
-    [M_SESSION_KEY] = {"session_key", JSON_ANY, 0},
-    [M_REASON] = {"reason", JSON_ANY, 0},
+    [M_TYPE] = JSON_WANT("type", JSON_T(JSON_STRING), 1),
+    [M_BUFFER_ID] = JSON_WANT("bufferId", JSON_ANY, 0),
+    [M_REQUEST_ID] = JSON_WANT("requestId", JSON_ANY, 0),
+    [M_ACTION] = JSON_WANT("action", JSON_ANY, 0),
+    [M_PLATFORM] = JSON_WANT("platform", JSON_ANY, 0),
+    [M_PLATFORMS] = JSON_WANT("platforms", JSON_ANY, 0),
+    [M_AGENT] = JSON_WANT("agent", JSON_ANY, 0),
+    [M_WINDOW] = JSON_WANT("window", JSON_ANY, 0),
+    [M_ACK_TIMEOUT] = JSON_WANT("ack_timeout", JSON_ANY, 0),
+    [M_SESSION_KEY] = JSON_WANT("session_key", JSON_ANY, 0),
+    [M_REASON] = JSON_WANT("reason", JSON_ANY, 0),
 };
 
 struct line {

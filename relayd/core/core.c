@@ -229,11 +229,22 @@ same_platforms(const struct gateway_conf *a, const struct gateway_conf *b)
 	return 1;
 }
 
+/* All agents are sent away at once: none is given what another had. */
+static void
+refuse_agents(struct gateway *gw, const char *why)
+{
+	struct agent *a;
+
+	TAILQ_FOREACH (a, &gw->agents, entry)
+		a->draining = 1;
+	while ((a = TAILQ_FIRST(&gw->agents)) != NULL)
+		core_agent_refuse(a, why);
+}
+
 void
 core_gateway_change(struct gateway *gw, const struct gateway_conf *conf)
 {
 	struct gateway_conf fresh = *conf;
-	struct agent *a;
 	uint32_t i;
 	int old, same = same_platforms(&gw->conf, conf);
 
@@ -252,12 +263,11 @@ core_gateway_change(struct gateway *gw, const struct gateway_conf *conf)
 	}
 	/* Agents' platforms and sessions refer to identities by index: with
 	 * others behind them, agents say hello anew. */
-	while (!same && (a = TAILQ_FIRST(&gw->agents)) != NULL)
-		core_agent_refuse(a,
-		    "the gateway's identities changed: "
-		    "connect again");
-	if (!same)
+	if (!same) {
+		refuse_agents(
+		    gw, "the gateway's identities changed: connect again");
 		place_forget(gw);
+	}
 	free_conf(&gw->conf);
 	gw->conf = fresh;
 	link_leave(gw, 1, 0);
@@ -279,12 +289,8 @@ void
 core_gateway_remove(struct gateway *gw)
 {
 	struct core *c = gw->core;
-	struct agent *a;
 
-	while ((a = TAILQ_FIRST(&gw->agents)) != NULL)
-		core_agent_refuse(a,
-		    "the gateway was taken out of the "
-		    "configuration");
+	refuse_agents(gw, "the gateway was taken out of the configuration");
 	if (gw->wire.open)
 		wire_close(gw, WS_CLOSE_NORMAL, "");
 	c->io->drop(c->arg, gw);

@@ -133,6 +133,7 @@ struct agent {
 	uint8_t draining; /* said going_idle: gets no new events */
 	struct delivery_queue inflight; /* given, oldest first */
 	struct delivery_queue queued;	/* to be given, oldest first */
+	uint64_t inflight_bytes;	/* of the lines in flight */
 	uint32_t ninflight, nqueued, nsession, noutbound;
 	struct timer ack_timer;
 	uint64_t delivered, acked;

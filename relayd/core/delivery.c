@@ -142,7 +142,8 @@ into_order(struct gateway *gw, struct delivery *d)
 		flush_order(gw);
 }
 
-/* An entry that only keeps its place in the order. */
+/* An entry that only keeps its place in the order; its memory counts as if it
+ * were a line that waits. */
 static void
 acknowledge_in_order(struct gateway *gw, struct span cid)
 {
@@ -153,7 +154,10 @@ acknowledge_in_order(struct gateway *gw, struct span cid)
 	d->cidlen = (uint16_t)cid.len;
 	memcpy(d->data, cid.p, cid.len);
 	d->done = 1;
+	d->linelen = (uint32_t)(sizeof(*d) + cid.len);
+	gw->delivery.bytes += d->linelen;
 	into_order(gw, d);
+	check_pressure(gw);
 }
 
 void
@@ -223,7 +227,7 @@ descend(struct gateway *gw, const struct json_doc **doc, int *node,
 static const char *
 origin_event(struct gateway *gw, int event, struct origin *o)
 {
-	static const struct json_want want = {"source", JSON_T(JSON_OBJECT), 1};
+	static const struct json_want want = JSON_WANT("source", JSON_T(JSON_OBJECT), 1);
 	const struct json_doc *doc = &gw->core->doc;
 	const struct gateway_conf *conf = &gw->conf;
 	const char *why;
@@ -251,8 +255,7 @@ origin_event(struct gateway *gw, int event, struct origin *o)
 static const char *
 origin_forward(struct gateway *gw, int forward, struct origin *o)
 {
-	static const struct json_want want = {
-	    "platform", JSON_T(JSON_STRING), 1};
+	static const struct json_want want = JSON_WANT("platform", JSON_T(JSON_STRING), 1);
 	const struct json_doc *doc = &gw->core->doc;
 	int n;
 
@@ -269,17 +272,16 @@ origin_forward(struct gateway *gw, int forward, struct origin *o)
 
 /*
  * The line for the agent in PIECES pieces: what came, with our bufferId
- * (`ours`) in the place of the connector's (or added) and the session key,
- * which stands in the core's scratch, at the end.
+ * (`ours`) in the place of the connector's (or added) and the session key at
+ * the end.
  */
 #define PIECES 5
 
 static void
-agent_text(struct gateway *gw, struct span line, int cid, struct span ours,
-    const struct origin *o, struct span piece[PIECES])
+agent_text(const struct gateway *gw, struct span line, int cid,
+    struct span ours, const struct session *s, struct span piece[PIECES])
 {
 	const struct json_doc *doc = &gw->core->doc;
-	struct buf *b = &gw->core->scratch;
 	size_t end =
 	    (size_t)doc->node[JSON_ROOT].val + doc->node[JSON_ROOT].vallen - 1;
 	size_t from = end, to = end;
@@ -292,11 +294,7 @@ agent_text(struct gateway *gw, struct span line, int cid, struct span ours,
 	piece[1] = cid != -1 ? SPAN_LIT("") : SPAN_LIT(",\"bufferId\":");
 	piece[2] = ours;
 	piece[3] = (struct span){line.p + to, end - to};
-	buf_reset(b);
-	(void)buf_adds(b, SPAN_LIT(",\"session_key\":"));
-	json_put_str(b, (struct span){o->key, o->keylen});
-	(void)buf_add(b, "}", 1);
-	piece[4] = buf_span(b);
+	piece[4] = (struct span){s->key + s->len, s->taillen};
 }
 
 /* Have it found by its ids.  0, or -1 without memory. */
@@ -376,11 +374,12 @@ admit(struct gateway *gw, struct span line, int cid_node, struct span cid,
 	struct delivery *d;
 	struct session *s;
 
-	agent_text(gw, line, cid_node,
-	    (struct span){ours, core_put_id(gw->core, id, ours)}, o, piece);
 	s = session_get(gw, (struct span){o->key, o->keylen}, o->identity);
-	if (s == NULL || gw->core->scratch.failed ||
-	    (d = delivery_new(gw, id, cid, hash, piece)) == NULL)
+	if (s == NULL)
+		return;
+	agent_text(gw, line, cid_node,
+	    (struct span){ours, core_put_id(gw->core, id, ours)}, s, piece);
+	if ((d = delivery_new(gw, id, cid, hash, piece)) == NULL)
 		return;
 	d->session = s;
 	session_open(gw, s);
@@ -502,7 +501,10 @@ delivery_ack(struct agent *a, struct span buffer_id)
 	if (oldest)
 		rearm_ack_timer(a);
 	taken(gw, d);
-	place_give(a);
+	if (a->draining)
+		delivery_agent_idle(a); /* its session may go now */
+	else
+		place_give(a);
 	return NULL;
 }
 

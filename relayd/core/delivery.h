@@ -27,8 +27,8 @@ struct session {
 	uint32_t open;		  /* deliveries not acknowledged */
 	uint16_t platform;	  /* identity's index */
 	uint8_t pinned;		  /* place_back: has events in flight */
-	uint16_t len;
-	char key[]; /* len bytes */
+	uint16_t len, taillen;
+	char key[]; /* len bytes; then how a line for an agent ends */
 };
 TAILQ_HEAD(session_list, session);
 

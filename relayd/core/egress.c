@@ -155,7 +155,7 @@ put_metadata(
     const struct json_doc *doc, int node, struct buf *out, const struct chat *c)
 {
 	static const struct json_want want[] = {
-	    {"scope_id", JSON_ANY, 0}, {"user_id", JSON_ANY, 0}};
+	    JSON_WANT("scope_id", JSON_ANY, 0), JSON_WANT("user_id", JSON_ANY, 0)};
 	const char *value[] = {c->scope, c->user}, *why;
 	int at[2], i, child;
 
@@ -187,9 +187,9 @@ egress_action(struct egress *e, const struct json_doc *doc, int action,
     struct buf *out, struct chat **chat)
 {
 	static const struct json_want want[] = {
-	    {"op", JSON_T(JSON_STRING), 1},
-	    {"chat_id", JSON_ANY, 0},
-	    {"metadata", JSON_T(JSON_NULL) | JSON_T(JSON_OBJECT), 0},
+	    JSON_WANT("op", JSON_T(JSON_STRING), 1),
+	    JSON_WANT("chat_id", JSON_ANY, 0),
+	    JSON_WANT("metadata", JSON_T(JSON_NULL) | JSON_T(JSON_OBJECT), 0),
 	};
 	char scratch[LIMIT_ID];
 	const char *why;

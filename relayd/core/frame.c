@@ -32,14 +32,14 @@ enum member {
 };
 
 static const struct json_want members[M_COUNT] = {
-    [M_TYPE] = {"type", JSON_T(JSON_STRING), 1},
-    [M_EVENT] = {"event", JSON_ANY, 0},
-    [M_BUFFER_ID] = {"bufferId", JSON_ANY, 0},
-    [M_FORWARD] = {"forward", JSON_ANY, 0},
-    [M_DESCRIPTOR] = {"descriptor", JSON_ANY, 0},
-    [M_REQUEST_ID] = {"requestId", JSON_ANY, 0},
-    [M_RESULT] = {"result", JSON_ANY, 0},
-    [M_SESSION_KEY] = {"session_key", JSON_ANY, 0},
+    [M_TYPE] = JSON_WANT("type", JSON_T(JSON_STRING), 1),
+    [M_EVENT] = JSON_WANT("event", JSON_ANY, 0),
+    [M_BUFFER_ID] = JSON_WANT("bufferId", JSON_ANY, 0),
+    [M_FORWARD] = JSON_WANT("forward", JSON_ANY, 0),
+    [M_DESCRIPTOR] = JSON_WANT("descriptor", JSON_ANY, 0),
+    [M_REQUEST_ID] = JSON_WANT("requestId", JSON_ANY, 0),
+    [M_RESULT] = JSON_WANT("result", JSON_ANY, 0),
+    [M_SESSION_KEY] = JSON_WANT("session_key", JSON_ANY, 0),
 };
 
 struct frame {
@@ -148,9 +148,9 @@ static const char *
 on_descriptor(struct frame *f)
 {
 	static const struct json_want want[] = {
-	    {"platform", JSON_T(JSON_STRING), 1},
-	    {"max_message_length", JSON_ANY, 0},
-	    {"len_unit", JSON_ANY, 0},
+	    JSON_WANT("platform", JSON_T(JSON_STRING), 1),
+	    JSON_WANT("max_message_length", JSON_ANY, 0),
+	    JSON_WANT("len_unit", JSON_ANY, 0),
 	};
 	struct gateway *gw = f->gw;
 	const struct json_doc *doc = &gw->core->doc;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Keyed hashing (SipHash-2-4) of foreign strings, and an intrusive hash table
+/* Keyed hashing (SipHash-1-3) of foreign strings, and an intrusive hash table
  * over such hashes. */
 #ifndef HASH_H
 #define HASH_H
@@ -12,7 +12,7 @@ struct hash_key {
 	uint64_t k[2]; /* random: so that nobody outside can aim at a bucket */
 };
 
-/* 64 and 128 bits of SipHash-2-4. */
+/* 64 and 128 bits of SipHash-1-3. */
 uint64_t hash_64(const struct hash_key *key, struct span s);
 void hash_128(const struct hash_key *key, struct span s, uint64_t out[2]);
 

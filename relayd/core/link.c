@@ -166,15 +166,21 @@ redirect(const struct gateway *gw, enum link_state next)
 	return next;
 }
 
+static void note_close(
+    struct gateway *, int code, int status, int by_us, struct span reason);
+
 /* The connection is no more: what hung on it hears of it. */
 static void
-connection_lost(struct gateway *gw)
+connection_lost(struct gateway *gw, enum link_event ev, const char *why)
 {
 	uint64_t written = gw->wire.written;
 
 	timer_clear(&gw->core->timers, &gw->link.ping_timer);
 	timer_clear(&gw->core->timers, &gw->link.pong_timer);
 	gw->link.ping_at = 0;
+	if (ev == LE_LOST || ev == LE_SILENT || ev == LE_PROTOCOL ||
+	    ev == LE_TIMER) /* what a close frame says is kept already */
+		note_close(gw, 0, 0, ev != LE_LOST, span_str(why));
 	if (gw->link.up_at != 0)
 		gw->count.losses++;
 	wire_shut(gw);
@@ -222,7 +228,7 @@ link_event(struct gateway *gw, enum link_event ev, const char *fmt, ...)
 	if (next == LINK_UP)
 		l->troubled = 0;
 	if (states[old].connected && !states[next].connected)
-		connection_lost(gw);
+		connection_lost(gw, ev, why);
 	/* The phases of one dial are no news. */
 	news = strcmp(was, link_public(gw)) != 0;
 	if (news)
@@ -389,16 +395,10 @@ on_timer(void *arg)
 	struct gateway *gw = arg;
 	struct link *l = &gw->link;
 
-	if (l->state == LINK_DRAIN && !l->drain_acked) {
-		/* The connector does not confirm: go on without it. */
-		l->drain_acked = 1;
-		timer_set(&gw->core->timers, &l->timer,
-		    l->drain_until > gw->core->now ? l->drain_until
-						   : gw->core->now);
-		link_check_drained(gw);
-		return;
-	}
-	link_event(gw, LE_TIMER, "%s", timed_out(l->state));
+	if (l->state == LINK_DRAIN && !l->drain_acked)
+		link_idle_ack(gw); /* none comes: go on without it */
+	else
+		link_event(gw, LE_TIMER, "%s", timed_out(l->state));
 }
 
 void
@@ -474,13 +474,14 @@ link_pong(struct gateway *gw)
 
 /* Keep how the connection ended, for people. */
 static void
-note_close(struct gateway *gw, int code, int status, struct span reason)
+note_close(
+    struct gateway *gw, int code, int status, int by_us, struct span reason)
 {
 	struct last_close *c = &gw->link.last_close;
 
 	c->code = (uint16_t)code;
 	c->status = (uint16_t)status;
-	c->by_us = gw->wire.close_sent;
+	c->by_us = by_us != 0;
 	c->at = gw->core->now;
 	(void)snprintf(c->reason, sizeof(c->reason), "%.*s", (int)reason.len,
 	    reason.len > 0 ? reason.p : "");
@@ -489,7 +490,7 @@ note_close(struct gateway *gw, int code, int status, struct span reason)
 void
 link_http_status(struct gateway *gw, int status)
 {
-	note_close(gw, 0, status, SPAN_LIT(""));
+	note_close(gw, 0, status, 0, SPAN_LIT(""));
 }
 
 static int
@@ -523,7 +524,7 @@ link_closed(struct gateway *gw, uint16_t code, struct span reason)
 
 	(void)snprintf(text, sizeof(text), "%.*s", (int)reason.len,
 	    reason.len > 0 ? reason.p : "");
-	note_close(gw, code, 0, reason);
+	note_close(gw, code, 0, gw->wire.close_sent, reason);
 	if (!gw->wire.close_sent)
 		wire_close(
 		    gw, code == WS_CLOSE_NOSTATUS ? WS_CLOSE_NORMAL : code, "");

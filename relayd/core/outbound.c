@@ -10,6 +10,8 @@
 #define WAIT_MS	  10000 /* DESIGN 2: for a reconnect, as long as not written */
 #define ANSWER_MS 30000 /* CONTRACT 3 */
 #define RID_MAX	  512	/* bytes of an agent's requestId, quotes included */
+/* Bytes of requests without an answer: as much as may wait for the wire. */
+#define BYTES_MAX LIMIT_LINK_QUEUE
 
 static void on_timer(void *);
 
@@ -37,21 +39,10 @@ outbound_drop(struct gateway *gw, struct outbound *o)
 	TAILQ_REMOVE(queue_of(gw, o), o, entry);
 	htab_del(&gw->outbound.by_id, &o->by_id);
 	gw->outbound.n--;
+	gw->outbound.bytes -= o->linelen;
 	if (o->agent != NULL)
 		o->agent->noutbound--;
 	free(o);
-}
-
-void
-outbound_free(struct gateway *gw)
-{
-	struct outbound *o;
-
-	while ((o = TAILQ_FIRST(&gw->outbound.sent)) != NULL ||
-	    (o = TAILQ_FIRST(&gw->outbound.waiting)) != NULL)
-		outbound_drop(gw, o);
-	htab_free(&gw->outbound.by_id);
-	timer_clear(&gw->core->timers, &gw->outbound.timer);
 }
 
 /* Each queue is in the order of its deadlines. */
@@ -119,6 +110,20 @@ fail(struct gateway *gw, struct outbound *o, const char *error, int ambiguous)
 	else
 		gw->count.outbound_failed++;
 	answer(gw, o, buf_span(b));
+}
+
+/* Agents are gone by then; operators wait for an answer. */
+void
+outbound_free(struct gateway *gw)
+{
+	struct outbound *o;
+
+	while ((o = TAILQ_FIRST(&gw->outbound.sent)) != NULL ||
+	    (o = TAILQ_FIRST(&gw->outbound.waiting)) != NULL)
+		fail(gw, o, "the gateway was taken out of the configuration",
+		    o->queued);
+	htab_free(&gw->outbound.by_id);
+	timer_clear(&gw->core->timers, &gw->outbound.timer);
 }
 
 static const char *
@@ -294,6 +299,7 @@ outbound_new(struct gateway *gw, uint64_t id, struct span rid, struct span line)
 		return NULL;
 	}
 	gw->outbound.n++;
+	gw->outbound.bytes += o->linelen;
 	gw->count.outbound++;
 	return o;
 }
@@ -311,6 +317,7 @@ request(struct gateway *gw, struct agent *a, uint64_t cookie, struct span rid,
 	if (gw->core->doc.full)
 		return "the action has too many members";
 	if (gw->outbound.n >= LIMIT_OUTBOUND ||
+	    gw->outbound.bytes >= BYTES_MAX ||
 	    (a != NULL && a->noutbound >= LIMIT_OUTBOUND_AGENT))
 		return "too many requests are waiting for their result";
 	if ((why = build(gw, root, action, id, b)) != NULL)

@@ -38,6 +38,7 @@ struct outbound_state {
 	struct outbound_queue sent;
 	uint64_t next_id;
 	uint32_t n;
+	uint64_t bytes; /* of their lines */
 	struct timer timer;
 };
 

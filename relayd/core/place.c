@@ -12,6 +12,11 @@
 
 /* A session of a platform that no identity fronts: any agent may have it. */
 #define ANY_PLATFORM 0xffff
+/* Large lines go out while this much is in flight: half of an agent's output
+ * queue, so that one that reads is not taken for one that does not.  A common
+ * window of smaller ones takes a quarter of it. */
+#define INFLIGHT_BYTES (LIMIT_AGENT_QUEUE / 2)
+#define LARGE_BYTES    (32U * 1024)
 
 static struct session *
 session_find(const struct gateway *gw, struct span key, uint64_t hash)
@@ -42,21 +47,40 @@ session_drop(struct gateway *gw, struct session *s)
 	free(s);
 }
 
+/* The member that all lines of the session end with, in the core's scratch;
+ * an absent span without memory. */
+static struct span
+line_end(struct gateway *gw, struct span key)
+{
+	struct buf *b = &gw->core->scratch;
+
+	buf_reset(b);
+	(void)buf_adds(b, SPAN_LIT(",\"session_key\":"));
+	json_put_str(b, key);
+	(void)buf_add(b, "}", 1);
+	return b->failed ? (struct span){NULL, 0} : buf_span(b);
+}
+
 struct session *
 session_get(struct gateway *gw, struct span key, int identity)
 {
 	struct delivery_state *ds = &gw->delivery;
 	uint64_t hash = hash_64(&gw->core->key, key);
 	struct session *s = session_find(gw, key, hash);
+	struct span tail;
 
 	if (s != NULL)
 		return s;
 	if (ds->nidle >= LIMIT_SESSIONS)
 		session_drop(gw, TAILQ_FIRST(&ds->idle));
-	if ((s = calloc(1, sizeof(*s) + key.len)) == NULL)
+	tail = line_end(gw, key);
+	if (tail.p == NULL ||
+	    (s = calloc(1, sizeof(*s) + key.len + tail.len)) == NULL)
 		return NULL;
 	s->len = (uint16_t)key.len;
 	memcpy(s->key, key.p, key.len);
+	s->taillen = (uint16_t)tail.len;
+	memcpy(s->key + key.len, tail.p, tail.len);
 	s->platform = identity == -1 ? ANY_PLATFORM : (uint16_t)identity;
 	if (htab_add(&ds->sessions, &s->node, hash) == -1) {
 		free(s);
@@ -165,20 +189,31 @@ send_line(struct agent *a, struct delivery *d)
 	return agent_line(a, piece, 2);
 }
 
+static int
+has_room(const struct agent *a, const struct delivery *d)
+{
+	return a->ninflight == 0 ||
+	    (a->ninflight < a->window &&
+		(d->linelen <= LARGE_BYTES ||
+		    a->inflight_bytes + d->linelen <= INFLIGHT_BYTES));
+}
+
 void
 place_give(struct agent *a)
 {
 	struct gateway *gw = a->gw;
 	struct delivery *d;
 
-	while (
-	    a->ninflight < a->window && (d = TAILQ_FIRST(&a->queued)) != NULL) {
+	/* What is queued to one that drains waits for the events before it. */
+	while (!a->draining && (d = TAILQ_FIRST(&a->queued)) != NULL &&
+	    has_room(a, d)) {
 		if (send_line(a, d) == -1)
 			return;
 		TAILQ_REMOVE(&a->queued, d, entry);
 		a->nqueued--;
 		TAILQ_INSERT_TAIL(&a->inflight, d, entry);
 		a->ninflight++;
+		a->inflight_bytes += d->linelen;
 		d->inflight = 1;
 		d->given = gw->core->now;
 		if (d->tries > 0)
@@ -203,6 +238,7 @@ place_take(struct delivery *d)
 	if (d->inflight) {
 		TAILQ_REMOVE(&a->inflight, d, entry);
 		a->ninflight--;
+		a->inflight_bytes -= d->linelen;
 	} else {
 		TAILQ_REMOVE(&a->queued, d, entry);
 		a->nqueued--;
@@ -211,16 +247,20 @@ place_take(struct delivery *d)
 	d->agent = NULL;
 }
 
-/* Among the unplaced by age: ids grow with arrival. */
+/* Among the unplaced by age: ids grow with arrival.  The search begins at
+ * `at`, the one put there before, so that many that come in order cost one
+ * walk. */
 static void
-unplace(struct gateway *gw, struct delivery *d)
+unplace(struct gateway *gw, struct delivery *d, struct delivery *at)
 {
 	struct delivery_queue *q = &gw->delivery.unplaced;
-	struct delivery *at;
+	struct delivery *next;
 
-	TAILQ_FOREACH_REVERSE(at, q, delivery_queue, entry)
-	if (at->id < d->id)
-		break;
+	if (at != NULL && at->id > d->id)
+		at = NULL;
+	next = at == NULL ? TAILQ_FIRST(q) : TAILQ_NEXT(at, entry);
+	for (; next != NULL && next->id < d->id; next = TAILQ_NEXT(at, entry))
+		at = next;
 	if (at == NULL)
 		TAILQ_INSERT_HEAD(q, d, entry);
 	else
@@ -241,23 +281,27 @@ void
 place_back(struct agent *a, int inflight)
 {
 	struct gateway *gw = a->gw;
-	struct delivery *d;
+	struct delivery *d, *last = NULL;
 	struct session *s;
 
 	/* A session that keeps events in flight stays, for the order. */
 	TAILQ_FOREACH (d, &a->inflight, entry)
 		d->session->pinned = !inflight;
-	while ((d = TAILQ_FIRST(&a->queued)) != NULL ||
-	    (inflight && (d = TAILQ_FIRST(&a->inflight)) != NULL)) {
+	while ((inflight && (d = TAILQ_FIRST(&a->inflight)) != NULL) ||
+	    (d = TAILQ_FIRST(&a->queued)) != NULL) {
 		place_take(d);
 		if (!d->session->pinned)
 			unassign(a, d->session);
-		unplace(gw, d);
+		unplace(gw, d, last);
+		last = d;
 	}
 	TAILQ_FOREACH (d, &a->inflight, entry)
 		d->session->pinned = 0;
-	TAILQ_FOREACH (s, &gw->delivery.idle, lru)
+	TAILQ_FOREACH (s, &gw->delivery.idle, lru) {
+		if (a->nsession == 0)
+			break;
 		unassign(a, s);
+	}
 }
 
 void

@@ -4,49 +4,42 @@
 
 #include "session.h"
 
-struct part {
-	const char *name;
-	size_t offset; /* in struct source */
-};
+#define MEMBERS(X)             \
+	X(platform)            \
+	X(chat_id)             \
+	X(chat_type)           \
+	X(user_id)             \
+	X(thread_id)           \
+	X(scope_id)            \
+	X(user_id_alt)         \
+	X(profile)             \
+	X(prospective_thread_id)
 
-#define PART(member)                                     \
-	{                                                \
-#member, offsetof(struct source, member) \
-	}
+#define X(name) JSON_WANT(#name, JSON_ANY, 0),
+static const struct json_want wants[] = {MEMBERS(X)};
+#undef X
+#define X(name) offsetof(struct source, name),
+static const size_t offsets[] = {MEMBERS(X)};
+#undef X
 
-static const struct part parts[] = {
-    PART(platform),
-    PART(chat_id),
-    PART(chat_type),
-    PART(user_id),
-    PART(thread_id),
-    PART(scope_id),
-    PART(user_id_alt),
-    PART(profile),
-    PART(prospective_thread_id),
-};
-
-#define NPARTS (sizeof(parts) / sizeof(parts[0]))
+#define NPARTS (sizeof(wants) / sizeof(wants[0]))
 
 static struct span *
 member(struct source *src, size_t i)
 {
-	return (struct span *)(void *)((char *)src + parts[i].offset);
+	return (struct span *)(void *)((char *)src + offsets[i]);
 }
 
 const char *
 session_source(const struct json_doc *doc, int node, struct source *src,
     char *scratch, size_t cap)
 {
-	struct json_want want[NPARTS];
 	int at[NPARTS];
 	const char *why;
 	struct span s;
 	size_t i;
 
-	for (i = 0; i < NPARTS; i++)
-		want[i] = (struct json_want){parts[i].name, JSON_ANY, 0};
-	if ((why = json_members(doc, node, want, NPARTS, at, NULL)) != NULL)
+	if ((why = json_members(doc, node, wants, NPARTS, at, NULL)) != NULL)
 		return why;
 	for (i = 0; i < NPARTS; i++) {
 		/* A value that is no string counts as absent: it decides

@@ -244,6 +244,8 @@ wire_line(struct gateway *gw, const struct span *piece, int n, uint64_t *at)
 		len += piece[i].len;
 	if (had > 0 && had + len > MESSAGE_BYTES) {
 		wire_flush(gw);
+		if (!w->open) /* it could not, and that ended the link */
+			return -1;
 		had = 0;
 	}
 	if (len + buf_len(&w->out) > LIMIT_LINK_QUEUE)

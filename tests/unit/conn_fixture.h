@@ -41,6 +41,7 @@ struct owner {
 	size_t frame;	   /* take only whole frames of so many bytes; 0: all */
 	size_t stop_after; /* turn reading off after so many bytes; 0: never */
 	int free_in_input;
+	int sated;
 };
 
 /* The other end. */
@@ -207,8 +208,14 @@ on_ended(void *arg, const char *why)
 	strlcpy(o->why, why, sizeof(o->why));
 }
 
+HELPER int
+on_sated(void *arg)
+{
+	return ((struct owner *)arg)->sated;
+}
+
 static const struct conn_ops owner_ops = {
-    on_up, on_input, on_output, on_written, NULL, on_ended};
+    on_up, on_input, on_output, on_written, on_sated, on_ended};
 
 /* The fixture. */
 

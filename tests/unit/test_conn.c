@@ -349,6 +349,69 @@ test_fail(void **state)
 	ends_with(f, "because");
 }
 
+/* A sated owner is given a little at a time, but given; one that is not any
+ * more, the rest. */
+static void
+rests(struct fixture *f)
+{
+	char *p = pattern(150000);
+
+	f->o.sated = 1;
+	peer_writes(f, p, 75000);
+	UNTIL(f, f->o.c->resting);
+	UNTIL(f, f->o.inlen == 75000);
+	UNTIL(f, !f->o.c->resting);
+	assert_in_range(f->o.largest, 1, READ_BYTES);
+	peer_writes(f, p + 75000, 75000);
+	UNTIL(f, f->o.c->resting);
+	f->o.sated = 0;
+	UNTIL(f, f->o.inlen == 150000);
+	assert_memory_equal(f->o.in, p, 150000);
+	UNTIL(f, !f->o.c->resting);
+	free(p);
+}
+
+static void
+test_rest(void **state)
+{
+	rests(*state);
+}
+
+static void
+test_rest_tls(void **state)
+{
+	tls_good(*state);
+	rests(*state);
+}
+
+/* Reading that is turned off stays off after a rest; and a rest ends with the
+ * conn. */
+static void
+test_rest_ends(void **state)
+{
+	struct fixture *f = *state;
+	char *p = pattern(150000);
+	size_t seen;
+
+	f->o.sated = 1;
+	peer_writes(f, p, 150000);
+	UNTIL(f, f->o.c->resting);
+	conn_read(f->o.c, 0);
+	f->o.sated = 0;
+	UNTIL(f, !f->o.c->resting);
+	seen = f->o.inlen;
+	step(f);
+	step(f);
+	assert_int_equal(f->o.inlen, seen);
+	f->o.sated = 1;
+	conn_read(f->o.c, 1);
+	UNTIL(f, f->o.c->resting);
+	conn_free(f->o.c);
+	f->o.c = NULL;
+	step(f);
+	free(p);
+}
+
 int
 main(void)
 {
@@ -364,6 +427,9 @@ main(void)
 	    TEST(test_leftover_tls),
 	    TEST(test_never_taken),
 	    TEST(test_read_off),
+	    TEST(test_rest),
+	    TEST(test_rest_tls),
+	    TEST(test_rest_ends),
 	    TEST(test_swap),
 	    TEST(test_free_in_input),
 	    TEST(test_push),

@@ -526,6 +526,34 @@ test_pressure_stops_reading_the_link(void **state)
 	assert_true(w->gw->delivery.bytes <= LIMIT_PENDING_LOW);
 }
 
+/* A connection that replaces one that was not read is not read either. */
+static void
+test_pressure_outlasts_the_connection(void **state)
+{
+	struct world *w = *state;
+	char *big = malloc(600000);
+	int i;
+
+	world_up(w);
+	for (i = 0; i < 40 && w->reading; i++) {
+		int n = snprintf(big, 600000,
+		    "{\"type\":\"inbound\",\"event\":{"
+		    "\"source\":{\"platform\":\"discord\",\"chat_id\":\"c\"},"
+		    "\"text\":\"");
+		memset(big + n, 'y', 500000);
+		(void)strcpy(big + n + 500000, "\"}}\n");
+		world_message(w, big);
+	}
+	free(big);
+	assert_false(w->reading);
+	link_event(w->gw, LE_LOST, "cut");
+	w->reading = 1; /* as a new connection begins */
+	world_up(w);
+	assert_true(w->reading);
+	world_event(w, "b1", "c1", "one more");
+	assert_false(w->reading);
+}
+
 /* --- requests --- */
 
 #define SEND                                                       \
@@ -672,6 +700,89 @@ test_outbound_not_written_yet_leaves_after_the_reconnect(void **state)
 	world_descriptor(w, "discord");
 	assert_int_equal(count(&w->lines, "\"yo\""), 1);
 	assert_false(holds(&a->in, "outbound_result"));
+}
+
+/* Requests to a connector that does not read. */
+
+/* Of LARGE bytes each, this many fill the queue to the connector. */
+#define LARGE (LIMIT_LINE - 1024)
+#define FULL  16
+
+/* Requests with ids "r0", "r1", …; the turn does not end. */
+static void
+ask_much(struct world_agent *wa, int n)
+{
+	struct buf b;
+	char *pad;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		buf_init(&b, 0);
+		(void)buf_addf(&b,
+		    "{\"type\":\"outbound\",\"requestId\":\"r%d\",\"action\":"
+		    "{\"op\":\"send\",\"content\":\"",
+		    i);
+		pad = buf_reserve(&b, LARGE);
+		assert_non_null(pad);
+		memset(pad, 'x', LARGE);
+		buf_commit(&b, LARGE);
+		(void)buf_adds(&b, SPAN_LIT("\"}}"));
+		assert_false(b.failed);
+		core_agent_line(wa->a, buf_span(&b).p, buf_len(&b));
+		buf_free(&b);
+	}
+}
+
+static void
+test_what_finds_the_queue_full_leaves_when_it_empties(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, HELLO);
+
+	world_up(w);
+	ask_much(a, FULL + 1);
+	assert_false(TAILQ_EMPTY(&w->gw->outbound.waiting));
+	world_turn(w); /* the connector reads */
+	world_turn(w);
+	assert_int_equal(count(&w->lines, "\"type\":\"outbound\""), FULL + 1);
+	assert_true(TAILQ_EMPTY(&w->gw->outbound.waiting));
+	assert_false(holds(&a->in, "outbound_result"));
+}
+
+static void
+test_what_finds_it_full_is_not_told_of_a_lost_link(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, HELLO);
+
+	world_up(w);
+	ask_much(a, FULL + 1);
+	w->now += 10000;
+	core_now(w->c, w->now);
+	core_turn(w->c); /* it still does not read */
+	assert_int_equal(count(&a->in, "outbound_result"), 1);
+	assert_true(holds(&a->in, "\"requestId\":\"r16\""));
+	assert_false(holds(&a->in, "not connected"));
+	assert_true(holds(&a->in, "was not sent"));
+	assert_false(holds(&a->in, "ambiguous"));
+}
+
+static void
+test_what_waited_before_the_loss_waits_no_longer(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, HELLO);
+
+	world_up(w);
+	ask_much(a, FULL + 1);
+	w->now += 5000;
+	core_now(w->c, w->now);
+	link_event(w->gw, LE_LOST, "reset");
+	core_turn(w->c);
+	assert_false(holds(&a->in, "outbound_result"));
+	world_time(w, 5000); /* no dial comes to anything meanwhile */
+	assert_true(holds(&a->in, "\"requestId\":\"r16\""));
+	assert_int_equal(w->gw->outbound.n, 0);
 }
 
 static void
@@ -870,11 +981,15 @@ main(void)
 	    T(test_no_agent_keeps_events_until_one_comes),
 	    T(test_ack_timeout_hands_events_on),
 	    T(test_pressure_stops_reading_the_link),
+	    T(test_pressure_outlasts_the_connection),
 	    T(test_outbound_is_mapped_scoped_and_answered),
 	    T(test_outbound_is_refused_when_it_can_be_read_two_ways),
 	    T(test_outbound_is_tagged_with_the_identity_of_its_platform),
 	    T(test_outbound_waits_for_the_link_and_then_says_why),
 	    T(test_outbound_not_written_yet_leaves_after_the_reconnect),
+	    T(test_what_finds_the_queue_full_leaves_when_it_empties),
+	    T(test_what_finds_it_full_is_not_told_of_a_lost_link),
+	    T(test_what_waited_before_the_loss_waits_no_longer),
 	    T(test_operator_sends),
 	    T(test_agents_are_told_in_words),
 	    T(test_agent_gets_descriptors_at_once_and_new_ones),

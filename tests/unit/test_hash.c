@@ -21,7 +21,10 @@ reference(const struct hash_key *key, const char *p, size_t len, size_t want,
 {
 	EVP_MAC *mac = EVP_MAC_fetch(NULL, "SIPHASH", NULL);
 	EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);
+	unsigned c = 1, d = 3;
 	OSSL_PARAM params[] = {OSSL_PARAM_construct_size_t("size", &want),
+	    OSSL_PARAM_construct_uint("c-rounds", &c),
+	    OSSL_PARAM_construct_uint("d-rounds", &d),
 	    OSSL_PARAM_construct_end()};
 	size_t n;
 

@@ -336,7 +336,7 @@ test_places_are_kept_down_to_the_depth_asked_for(void **state)
 static void
 test_a_full_table_is_owned_up_to(void **state)
 {
-	static const struct json_want want[] = {{"k1", JSON_ANY, 0}};
+	static const struct json_want want[] = {JSON_WANT("k1", JSON_ANY, 0)};
 	static struct json_doc doc;
 	struct buf b;
 	int at[1], i, early;

@@ -25,9 +25,9 @@ parse(const char *text, unsigned keep)
 }
 
 static const struct json_want wanted[] = {
-    {"type", JSON_T(JSON_STRING), 1},
-    {"event", JSON_T(JSON_OBJECT) | JSON_T(JSON_NULL), 0},
-    {"bufferId", JSON_ANY, 0},
+    JSON_WANT("type", JSON_T(JSON_STRING), 1),
+    JSON_WANT("event", JSON_T(JSON_OBJECT) | JSON_T(JSON_NULL), 0),
+    JSON_WANT("bufferId", JSON_ANY, 0),
 };
 
 static void
@@ -114,7 +114,7 @@ test_a_key_there_twice_is_not_got(void **state)
 static void
 test_members_below_the_kept_depth_are_in_doubt(void **state)
 {
-	static const struct json_want one[] = {{"a", JSON_ANY, 0}};
+	static const struct json_want one[] = {JSON_WANT("a", JSON_ANY, 0)};
 	int at[1];
 
 	(void)state;

@@ -234,6 +234,36 @@ vis_is_cut_whole(void **state)
 	}
 }
 
+/* Who does not read loses lines, is told how many, and holds up nobody. */
+static void
+nobody_reads(void **state)
+{
+	char got[65536];
+	int end[2], was, i;
+	ssize_t n;
+
+	(void)state;
+	log_init(LOG_TO_PEOPLE, "relayd", LOG_INFO);
+	assert_int_equal(pipe2(end, O_CLOEXEC), 0);
+	assert_int_not_equal(fcntl(end[1], F_SETPIPE_SZ, 8192), -1);
+	was = dup(2);
+	dup2(end[1], 2);
+	for (i = 0; i < 100; i++)
+		log_info("link", NULL, "line %d %0*d", i, 200, 0);
+	assert_int_not_equal(n = read(end[0], got, sizeof(got) - 1), -1);
+	log_info("link", NULL, "read again");
+	n = read(end[0], got, sizeof(got) - 1);
+	dup2(was, 2);
+	close(was);
+	close(end[0]);
+	close(end[1]);
+	assert_int_not_equal(n, -1);
+	got[n] = '\0';
+	matches(got,
+	    "event=log_lost msg=\"[0-9]+ lines are lost here: nobody read "
+	    "them\"\n.*msg=\"read again\"\n$");
+}
+
 int
 main(void)
 {
@@ -246,6 +276,7 @@ main(void)
 	    cmocka_unit_test(overlong_lines),
 	    cmocka_unit_test(overlong_own),
 	    cmocka_unit_test(vis_is_cut_whole),
+	    cmocka_unit_test(nobody_reads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
