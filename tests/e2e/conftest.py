@@ -17,6 +17,7 @@ breaches; `unclean` lets relayd be gone, or be killed, at the end of the test.
 import contextlib
 import os
 import secrets
+import signal
 import sys
 from pathlib import Path
 
@@ -41,6 +42,9 @@ def pytest_configure(config):
 
 
 def pytest_sessionstart():
+    # A shell's background jobs ignore ^C, and so would all that is started
+    # here and is to be ended by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     missing = [name for name in relay.PROGRAMS
                if not (relay.BUILD / name).exists()]
     if missing:
