@@ -86,19 +86,36 @@ heed_supervisor(struct child *c)
 		pipe_drain(c->sup);
 }
 
+/* Whether a peer's message is still to be handled: the process that sent it
+ * may have been replaced by what is read here; nobody waits for an answer. */
+static int
+still_counts(struct child_peer *pr, const struct pipe *p)
+{
+	heed_supervisor(pr->child);
+	return pr->pipe == p && pr->usable;
+}
+
 static const char *
 peer_message(struct pipe *p, struct msg *m, void *arg)
 {
 	struct child_peer *pr = arg;
 	struct child *c = pr->child;
 
-	heed_supervisor(c);
-	/* The process that sent it may have been replaced by what was read
-	 * just now: nobody waits for an answer. */
-	if (pr->pipe == p && pr->usable)
+	if (still_counts(pr, p))
 		return c->ops->peer_message(pr->role, m, c->arg);
 	drop_fd(m);
 	return NULL;
+}
+
+static const char *
+peer_lacking(struct pipe *p, struct msg *m, void *arg)
+{
+	struct child_peer *pr = arg;
+	struct child *c = pr->child;
+
+	if (c->ops->peer_lacking == NULL || !still_counts(pr, p))
+		return NULL;
+	return c->ops->peer_lacking(pr->role, m, c->arg);
 }
 
 static void
@@ -129,7 +146,8 @@ peer_gone(struct pipe *p, void *arg)
 	peer_lost(arg);
 }
 
-static const struct pipe_ops peer_ops = {peer_message, peer_bad, peer_gone};
+static const struct pipe_ops peer_ops = {
+    peer_message, peer_lacking, peer_bad, peer_gone};
 
 void
 child_offend(struct child *c, enum role peer, const char *why)
@@ -332,6 +350,17 @@ sup_message(struct pipe *p, struct msg *m, void *arg)
 	return why;
 }
 
+/* What the supervisor hands over (a pipe to a peer, a part of the
+ * configuration) cannot be asked for again, nor done without: the next process
+ * begins with all descriptors free. */
+static const char *
+sup_lacking(struct pipe *p, struct msg *m, void *arg)
+{
+	(void)p;
+	(void)arg;
+	die(msg_name(m->type), "cannot go on without its descriptor");
+}
+
 static void
 sup_bad(struct pipe *p, const char *why, void *arg)
 {
@@ -349,7 +378,8 @@ sup_gone(struct pipe *p, void *arg)
 	_exit(0);
 }
 
-static const struct pipe_ops sup_ops = {sup_message, sup_bad, sup_gone};
+static const struct pipe_ops sup_ops = {
+    sup_message, sup_lacking, sup_bad, sup_gone};
 
 /* Start and end. */
 
@@ -396,6 +426,7 @@ tell_started(struct child *c)
 	m.wanted = c->ladder.wanted | c->layers_wanted;
 	m.held = c->ladder.held | c->layers_held;
 	m.lacking = span_str(lacking);
+	m.version = SPAN_LIT(VERSION);
 	child_tell(c, MSG_STARTED, 0, &m);
 }
 

@@ -40,6 +40,10 @@ struct child_ops {
 	 * reported; the pipe reads no more.  What the supervisor had said
 	 * before was handled before (a commit, a PEER). */
 	const char *(*peer_message)(enum role peer, struct msg *m, void *arg);
+	/* Such a message, whose descriptor could not be received (m->fd is
+	 * -1): ours are used up.  NULL: dropped; what waits for it has a
+	 * deadline. */
+	const char *(*peer_lacking)(enum role peer, struct msg *m, void *arg);
 	/* The peer was restarted; a new pipe to it stands.  Not before the
 	 * first commit. */
 	void (*peer_new)(enum role peer, void *arg);

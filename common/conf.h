@@ -22,7 +22,7 @@ enum conf_overlong { OVERLONG_REFUSE, OVERLONG_PASS };
 
 struct conf_identity {
 	char *platform;
-	char *bot_id; /* may be "" (CONTRACT 2: malformed BOT_IDS) */
+	char *bot_id;	/* may be "" (CONTRACT 2: malformed BOT_IDS) */
 	char *username; /* NULL when not set */
 	enum conf_tri require_mention;
 	char **free_response_channels;
@@ -32,8 +32,8 @@ struct conf_identity {
 
 /* Where a secret's bytes are to be had; the loader never reads them. */
 struct conf_secret_ref {
-	char *file;    /* NULL: not named in the file */
-	int from_env;  /* GATEWAY_RELAY_SECRET is set; it goes before the file */
+	char *file;   /* NULL: not named in the file */
+	int from_env; /* GATEWAY_RELAY_SECRET is set; it goes before the file */
 };
 
 /* How an identity token is had (CONTRACT 2): all NULL, or exactly one of file,
@@ -52,8 +52,10 @@ struct conf_identity_token {
 };
 
 struct conf_gateway {
-	char *name; /* [a-z0-9][a-z0-9_-]*, at most LIMIT_NAME: it names a socket */
-	unsigned line; /* where it stands in the file; 0: from the environment */
+	char *name; /* [a-z0-9][a-z0-9_-]*, at most LIMIT_NAME: it names a
+		       socket */
+	/* Where it stands in the file; 0: from the environment. */
+	unsigned line;
 	char *url_text; /* as configured, for people */
 	struct url url;
 	char *id; /* gateway id; default gw-<hostname> */
@@ -66,9 +68,9 @@ struct conf_gateway {
 	size_t nroute_keys;
 
 	struct {
-		char *group;	       /* of agent/<name>.sock; NULL: ours */
-		uint32_t window;       /* default of an agent's window */
-		uint32_t ack_timeout;  /* seconds */
+		char *group;	      /* of agent/<name>.sock; NULL: ours */
+		uint32_t window;      /* default of an agent's window */
+		uint32_t ack_timeout; /* seconds */
 		enum conf_when_no_agent when_no_agent;
 		enum conf_overlong overlong;
 	} agents;
@@ -78,8 +80,9 @@ struct conf_gateway {
 		int plaintext;	   /* ws:// beyond loopback allowed */
 	} tls;
 	struct {
-		struct url url;	   /* http:// only; valid when set */
-		int set;	   /* -1: explicitly none ("proxy: none"), 0: environment decides, 1: url */
+		struct url url; /* http:// only; valid when set */
+		int set; /* -1: explicitly none ("proxy: none"), 0: environment
+			    decides, 1: url */
 		char *credentials_file; /* user:password, or NULL */
 	} proxy;
 	struct {
@@ -102,7 +105,7 @@ struct conf {
 	struct conf_gateway *gateway;
 	size_t ngateway;
 	char *control_group; /* of control.sock and status.sock; NULL: ours */
-	int log_level;	     /* syslog's LOG_ERR … LOG_DEBUG; default LOG_INFO */
+	int log_level; /* syslog's LOG_ERR … LOG_DEBUG; default LOG_INFO */
 	enum conf_log_format log_format;
 	uint32_t dials_per_second; /* all gateways together, default 50 */
 };
@@ -110,11 +113,13 @@ struct conf {
 /* What was wrong, or worth saying. */
 struct conf_error {
 	char text[1024]; /* one line, safe for a terminal:
-			  * "FILE:LINE:COLUMN: gateways.main.url: what; what to do" */
+			  * "FILE:LINE:COLUMN: gateways.main.url: what; what to
+			  * do" */
 };
 
 /* Called for each warning while loading (a key this version accepts but does
- * not use yet, a malformed GATEWAY_RELAY_BOT_IDS, …).  text as in conf_error. */
+ * not use yet, a malformed GATEWAY_RELAY_BOT_IDS, …).  text as in conf_error.
+ */
 typedef void conf_warn_fn(void *arg, const char *text);
 
 /*
@@ -128,26 +133,31 @@ typedef void conf_warn_fn(void *arg, const char *text);
  * before all, and what is missing in a mapping after what is wrong in it.
  */
 struct conf *conf_load(const char *path, int must_exist, char *const env[],
-    const char *hostname, conf_warn_fn *warn, void *arg,
-    struct conf_error *e);
+    const char *hostname, conf_warn_fn *warn, void *arg, struct conf_error *e);
 
 /* As conf_load, from memory (tests, fuzzing); name stands for the path. */
-struct conf *conf_parse(const char *name, const char *text, size_t len,
-    char *const env[], const char *hostname, conf_warn_fn *warn, void *arg,
-    struct conf_error *e);
+struct conf *
+conf_parse(const char *name, const char *text, size_t len, char *const env[],
+    const char *hostname, conf_warn_fn *warn, void *arg, struct conf_error *e);
 
 void conf_free(struct conf *c);
 
 /* Whether a gateway's settings are the same in both (reload touches only what
  * changed). */
-int conf_gateway_equal(const struct conf_gateway *a,
-    const struct conf_gateway *b);
+int
+conf_gateway_equal(const struct conf_gateway *a, const struct conf_gateway *b);
 
 /*
  * As root: refuse a file, or a directory on its way, that others than root
  * can write.  Returns 0, or -1 with *e filled.
  */
 int conf_check_owner(const char *path, struct conf_error *e);
+/*
+ * As root: refuse a directory (which may not be there yet) below one that
+ * others than root can write, sticky or not: they could put another in its
+ * place.  Returns 0, or -1 with *e filled.
+ */
+int conf_check_parents(const char *path, struct conf_error *e);
 
 /* The keys there are, one line each "path<TAB>type<TAB>default<TAB>what", for
  * the manual and its test. */

@@ -21,6 +21,8 @@ struct way {
 	char here[LIMIT_PATH];	    /* where we are, without links; "" is / */
 	char ahead[LIMIT_PATH * 2]; /* still to go */
 	unsigned links;
+	const char *harm; /* what who can write there could do */
+	const char *move; /* how else to be safe from that */
 	struct conf_error *e;
 };
 
@@ -49,16 +51,14 @@ only_root(struct way *w, const char *at, const struct stat *st)
 
 	if (st->st_uid != 0)
 		return refuse(w, at,
-		    "belongs to another user than root, who could change the "
-		    "configuration of a relayd that runs as root; give the %s "
-		    "to root",
-		    kind);
+		    "belongs to another user than root, who could %s of a "
+		    "relayd that runs as root; give the %s to root",
+		    w->harm, kind);
 	if ((st->st_mode & (S_IWGRP | S_IWOTH)) != 0)
 		return refuse(w, at,
-		    "can be written by others than root, who could change the "
-		    "configuration of a relayd that runs as root; chmod go-w "
-		    "the %s, or move the configuration",
-		    kind);
+		    "can be written by others than root, who could %s of a "
+		    "relayd that runs as root; chmod go-w the %s, or %s",
+		    w->harm, kind, w->move);
 	return 0;
 }
 
@@ -137,24 +137,52 @@ step(struct way *w)
 	return !S_ISDIR(st.st_mode) || w->ahead[0] == '\0';
 }
 
-int
-conf_check_owner(const char *path, struct conf_error *e)
+/* Walk as far as len bytes of the name go.  0, or -1: refused. */
+static int
+walk(struct way *w, size_t len)
 {
-	struct way w = {.name = path, .e = e};
 	char cwd[LIMIT_PATH];
+	const char *path = w->name;
 	int r;
 
 	if (path[0] == '/')
 		cwd[0] = '\0';
 	else if (getcwd(cwd, sizeof(cwd)) == NULL)
-		return refuse(&w, ".", "cannot be found: %s", strerror(errno));
-	if ((size_t)snprintf(w.ahead, sizeof(w.ahead), "%s/%s", cwd, path) >=
-	    sizeof(w.ahead))
+		return refuse(w, ".", "cannot be found: %s", strerror(errno));
+	if ((size_t)snprintf(w->ahead, sizeof(w->ahead), "%s/%.*s", cwd,
+		(int)len, path) >= sizeof(w->ahead))
 		return refuse(
-		    &w, path, "is a path that is too long; shorten it");
-	while ((r = step(&w)) == 0)
+		    w, path, "is a path that is too long; shorten it");
+	while ((r = step(w)) == 0)
 		;
-	if (r == 1 && w.ahead[0] != '\0')
-		return refuse(&w, w.here, "is no directory; correct the path");
+	if (r == 1 && w->ahead[0] != '\0')
+		return refuse(w, w->here, "is no directory; correct the path");
 	return r == 1 ? 0 : -1;
+}
+
+int
+conf_check_owner(const char *path, struct conf_error *e)
+{
+	struct way w = {.name = path,
+	    .harm = "change the configuration",
+	    .move = "move the configuration",
+	    .e = e};
+
+	return walk(&w, strlen(path));
+}
+
+int
+conf_check_parents(const char *path, struct conf_error *e)
+{
+	struct way w = {.name = path,
+	    .harm = "exchange the directory",
+	    .move = "name a directory elsewhere (-r, -s)",
+	    .e = e};
+	size_t len = strlen(path);
+
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	while (len > 0 && path[len - 1] != '/')
+		len--;
+	return walk(&w, len);
 }

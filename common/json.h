@@ -73,8 +73,10 @@ struct json_want {
 	uint8_t required;
 };
 
-#define JSON_WANT(name, types, required) \
-	{(name), sizeof(name) - 1, (types), (required)}
+#define JSON_WANT(name, types, required)                      \
+	{                                                     \
+		(name), sizeof(name) - 1, (types), (required) \
+	}
 
 #define JSON_T(t) (1U << (t))
 #define JSON_ANY  0xffffffffU

@@ -13,14 +13,15 @@
 
 struct ladder {
 	enum role role;
-	int parent;		/* pid of the supervisor, to be checked again */
-	const char *root;	/* directory to chroot into as root; NULL */
-	const char *writable;	/* Landlock: the one directory it may use, as seen after the chroot; NULL */
-	const uint16_t *port;	/* Landlock: TCP ports it may connect to */
+	int parent;	      /* pid of the supervisor, to be checked again */
+	const char *root;     /* directory to chroot into as root; NULL */
+	const char *writable; /* Landlock: the one directory it may use, as seen
+				 after the chroot; NULL */
+	const uint16_t *port; /* Landlock: TCP ports it may connect to */
 	size_t nport;
 	/* results */
-	uint32_t wanted, held;	/* LAYER_BITs; held by probe */
-	char lacking[256];	/* "tcp: kernel has Landlock ABI 3", … */
+	uint32_t wanted, held; /* LAYER_BITs; held by probe */
+	char lacking[256];     /* "tcp: kernel has Landlock ABI 3", … */
 };
 
 /*
@@ -33,8 +34,8 @@ int ladder_args(struct ladder *l, int argc, char *argv[], int *level);
 
 /*
  * First rung, right after log_init, before anything is loaded: parent-death
- * signal, descriptors (0 and 1 on /dev/null, none above the role's own), umask, signals to default except SIGPIPE, time zone
- * read.
+ * signal, descriptors (0 and 1 on /dev/null, none above the role's own), umask,
+ * signals to default except SIGPIPE, time zone read.
  */
 void ladder_begin(struct ladder *l);
 

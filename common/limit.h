@@ -49,6 +49,19 @@
 #define LIMIT_AGENTS_ALL 2048
 /* Control and status clients of one relayd: dashboards and shells. */
 #define LIMIT_CONTROL 64
+/*
+ * Descriptors of the engine that no agent and no control client is given: a
+ * connection for each gateway's link, and some for new pipes to peers that
+ * were restarted and for what a new configuration brings.  Without a
+ * descriptor to receive these the engine can neither dial nor go on.  With
+ * few gateways a round number, which a small limit of open files can spare.
+ */
+#define LIMIT_FD_OTHER 32
+#define LIMIT_FD_LEAST 64
+#define LIMIT_FD_RESERVE(gateways)                    \
+	((gateways) + LIMIT_FD_OTHER > LIMIT_FD_LEAST \
+		? (gateways) + LIMIT_FD_OTHER         \
+		: LIMIT_FD_LEAST)
 /* Deliveries in flight to one agent that it may ask for at most. */
 #define LIMIT_WINDOW 4096
 /* Bytes waiting for one agent that does not read; then it is cut off.  Larger

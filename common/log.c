@@ -14,9 +14,8 @@
 #include "utf8.h"
 
 #define EVENT_MAX 32 /* longest event name taken from a child */
-/* How long to wait for who reads the log (a pager, a terminal held back)
- * before lines are lost: the supervisor has other things to do. */
-#define READER_MS 500
+/* What was left out of a child's log is said at most so often. */
+#define SUPPRESSED_MS 1000
 
 /* What log_init was told.  One per process by nature: it describes standard
  * error and the process that writes there. */
@@ -253,7 +252,7 @@ writable(void)
 	int n;
 
 	do
-		n = poll(&p, 1, self.lost > 0 ? 0 : READER_MS);
+		n = poll(&p, 1, self.lost > 0 ? 0 : LOG_READER_MS);
 	while (n == -1 && errno == EINTR);
 	return n == 1;
 }
@@ -349,14 +348,44 @@ is_event(struct span s)
 	return s.len > 0 && s.len <= EVENT_MAX;
 }
 
+static uint64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* Whether a line may be printed; else it is counted. */
+static int
+within_rate(struct log_collector *c)
+{
+	uint64_t now;
+
+	if (c->rate.per_s == 0)
+		return 1;
+	now = now_ms();
+	if (!rate_take(&c->rate, now)) {
+		if (c->left_out == 0)
+			c->said_ms = now;
+		if (c->left_out < UINT32_MAX)
+			c->left_out++;
+		return 0;
+	}
+	if (c->left_out > 0 && now - c->said_ms >= SUPPRESSED_MS)
+		log_collect_flush(c);
+	return 1;
+}
+
 static void
-print_child(const struct log_collector *c, struct span s)
+print_child(struct log_collector *c, struct span s)
 {
 	char event[EVENT_MAX + 1] = "stderr", shown[LIMIT_LOG_LINE];
 	struct span rest = s, level, name;
 	struct line l = {c->name, c->pid, LOG_WARNING, event, {"", 0}, {"", 0}};
 
-	if (s.len == 0)
+	if (s.len == 0 || !within_rate(c))
 		return;
 	if (cut_field(&rest, &level) == 0 && level.len == 1 &&
 	    level.p[0] >= '0' && level.p[0] <= '7' &&
@@ -406,4 +435,32 @@ log_collect(struct log_collector *c, const char *p, size_t len)
 			n++;
 		}
 	}
+}
+
+void
+log_collect_bound(struct log_collector *c, uint32_t per_s, uint32_t burst)
+{
+	if (c->rate.per_s == 0)
+		rate_init(&c->rate, per_s, burst, now_ms());
+	else
+		rate_change(&c->rate, per_s, burst, now_ms());
+}
+
+void
+log_collect_flush(struct log_collector *c)
+{
+	struct line l = {
+	    c->name, c->pid, LOG_WARNING, "log_suppressed", {"", 0}, {"", 0}};
+	char text[128];
+
+	if (c->left_out == 0)
+		return;
+	snprintf(text, sizeof(text),
+	    "%u lines are left out here: more than %u at once and %u a second "
+	    "after that",
+	    c->left_out, c->rate.burst, c->rate.per_s);
+	l.text = span_str(text);
+	c->left_out = 0;
+	c->said_ms = now_ms();
+	print(&l);
 }

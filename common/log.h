@@ -19,11 +19,16 @@
 #include <syslog.h>
 
 #include "buf.h"
+#include "rate.h"
 #include "span.h"
 
+/* How long to wait for who reads the log (a pager, a terminal held back)
+ * before lines are lost: the supervisor has other things to do. */
+#define LOG_READER_MS 500
+
 enum log_mode {
-	LOG_TO_PARENT,	/* a child: tab-separated, for the supervisor */
-	LOG_TO_PEOPLE	/* the supervisor, and programs run by hand */
+	LOG_TO_PARENT, /* a child: tab-separated, for the supervisor */
+	LOG_TO_PEOPLE  /* the supervisor, and programs run by hand */
 };
 
 /* Once per process.  name: "engine".  Level: LOG_ERR to LOG_DEBUG. */
@@ -34,8 +39,8 @@ void log_level(int level);
 int log_on(int level);
 
 /* One event.  errno is not touched. */
-void log_say(int level, const char *event, const char *subject,
-    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void log_say(int level, const char *event, const char *subject, const char *fmt,
+    ...) __attribute__((format(printf, 4, 5)));
 
 #define log_err(ev, subj, ...)	 log_say(LOG_ERR, ev, subj, __VA_ARGS__)
 #define log_warn(ev, subj, ...)	 log_say(LOG_WARNING, ev, subj, __VA_ARGS__)
@@ -50,13 +55,23 @@ char *log_vis(char *out, size_t cap, struct span text);
  * The supervisor's side: take what a child wrote (any bytes), hand out whole
  * lines as log lines of `name` with `pid`.  A line that is not of our form
  * (a library, a sanitizer) becomes event=stderr.  Overlong lines are cut.
+ * Lines beyond the rate are left out and counted: event=log_suppressed says
+ * how many.
  */
 struct log_collector {
 	const char *name;
 	int pid;
-	struct buf line; /* the incomplete last line */
-	uint8_t cut;	 /* discarding the rest of an overlong one */
+	struct buf line;   /* the incomplete last line */
+	uint8_t cut;	   /* discarding the rest of an overlong one */
+	struct rate rate;  /* of lines; all zero: no bound */
+	uint32_t left_out; /* since that was last said … */
+	uint64_t said_ms;  /* … or since the first of them */
 };
 void log_collect(struct log_collector *c, const char *p, size_t len);
+/* Bound the lines: so many at once, then per_s.  Both are at least 1. */
+void log_collect_bound(struct log_collector *c, uint32_t per_s, uint32_t burst);
+/* Say what was left out, if anything: from time to time, for a child that has
+ * fallen silent, and at its end. */
+void log_collect_flush(struct log_collector *c);
 
 #endif

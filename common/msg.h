@@ -15,13 +15,36 @@
 #include "url.h"
 
 /* Phases of a dial in which it can fail; also what `status` names. */
-enum dial_stage { STAGE_NAME, STAGE_CONNECT, STAGE_PROXY, STAGE_BUDGET, STAGE_CONF, STAGE_LAST = STAGE_CONF };
+enum dial_stage {
+	STAGE_NAME,
+	STAGE_CONNECT,
+	STAGE_PROXY,
+	STAGE_BUDGET,
+	STAGE_CONF,
+	STAGE_LAST = STAGE_CONF
+};
 /* What a listening socket is for. */
-enum listener_kind { LISTEN_AGENT, LISTEN_CONTROL, LISTEN_STATUS, LISTEN_LAST = LISTEN_STATUS };
+enum listener_kind {
+	LISTEN_AGENT,
+	LISTEN_CONTROL,
+	LISTEN_STATUS,
+	LISTEN_LAST = LISTEN_STATUS
+};
 /* Where a gateway's secret came from. */
-enum cred_source { CRED_NONE, CRED_FILE, CRED_DIRECTORY, CRED_ENV, CRED_LAST = CRED_ENV };
+enum cred_source {
+	CRED_NONE,
+	CRED_FILE,
+	CRED_DIRECTORY,
+	CRED_ENV,
+	CRED_LAST = CRED_ENV
+};
 /* Why no token was minted. */
-enum mint_refusal { MINT_NO_CREDENTIAL, MINT_RATE, MINT_GONE, MINT_LAST = MINT_GONE };
+enum mint_refusal {
+	MINT_NO_CREDENTIAL,
+	MINT_RATE,
+	MINT_GONE,
+	MINT_LAST = MINT_GONE
+};
 
 #include "msg.def"
 
@@ -32,8 +55,10 @@ enum msg_type { MSG_LIST(X) };
 
 #define MSG_U(name, max, doc) uint64_t name;
 #define MSG_S(name, max, doc) struct span name;
-#define X(NAME, name, num, from, to, fd, doc) \
-	struct msg_##name { MSG_FIELDS_##NAME(MSG_U, MSG_S) };
+#define X(NAME, name, num, from, to, fd, doc)   \
+	struct msg_##name {                     \
+		MSG_FIELDS_##NAME(MSG_U, MSG_S) \
+	};
 MSG_LIST(X)
 #undef X
 #undef MSG_U
@@ -75,8 +100,8 @@ int msg_encode(void *out, size_t cap, enum msg_type type, uint32_t corr,
  * bounds, trailing bytes, a descriptor missing or too many.  Text fields hold
  * no NUL.
  */
-const char *msg_decode(struct msg *m, const void *p, size_t len,
-    enum role from, enum role to, int has_fd);
+const char *msg_decode(struct msg *m, const void *p, size_t len, enum role from,
+    enum role to, int has_fd);
 
 /* The table as a page of Markdown, for docs/pipes.md. */
 struct buf;

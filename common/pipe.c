@@ -146,13 +146,18 @@ take_fds(struct msghdr *mh, int *fd)
 	return n;
 }
 
-/*
- * Receive one packet.  Returns its length, 0 at the end, or -1 with errno
- * (EAGAIN: nothing there).  *why is set when the packet is an offence in
- * itself; it has no descriptor then.
- */
+/* What came with a packet. */
+struct got {
+	int fd; /* -1: none */
+	/* One was sent, and there was no room for it among ours. */
+	int lacking;
+	const char *why; /* the packet is an offence in itself, and has none */
+};
+
+/* Receive one packet.  Returns its length, 0 at the end, or -1 with errno
+ * (EAGAIN: nothing there). */
 static ssize_t
-receive(struct pipe *p, int *fd, const char **why)
+receive(struct pipe *p, struct got *g)
 {
 	/* With its padding this holds two: enough to see one too many. */
 	union {
@@ -167,7 +172,7 @@ receive(struct pipe *p, int *fd, const char **why)
 	unsigned nfd;
 	ssize_t n;
 
-	*why = NULL;
+	*g = (struct got){.fd = -1};
 	/* ECONNRESET is told once; what the peer sent before it ended, and
 	 * then the end, can still be read. */
 	do
@@ -175,16 +180,16 @@ receive(struct pipe *p, int *fd, const char **why)
 	while (n == -1 && (errno == EINTR || errno == ECONNRESET));
 	if (n == -1)
 		return -1;
-	nfd = take_fds(&mh, fd);
-	if (nfd > 1)
-		*why = "more than one descriptor";
-	else if (mh.msg_flags & MSG_CTRUNC)
-		*why = "a descriptor that cannot be received";
+	nfd = take_fds(&mh, &g->fd);
+	g->lacking = nfd == 0 && (mh.msg_flags & MSG_CTRUNC) != 0;
+	/* When one came and not all did, there were more. */
+	if (nfd > 1 || (nfd == 1 && (mh.msg_flags & MSG_CTRUNC) != 0))
+		g->why = "more than one descriptor";
 	else if (mh.msg_flags & MSG_TRUNC)
-		*why = "packet too long";
-	if (*why != NULL) {
-		close_fd(*fd);
-		*fd = -1;
+		g->why = "packet too long";
+	if (g->why != NULL) {
+		close_fd(g->fd);
+		g->fd = -1;
 	}
 	return n;
 }
@@ -199,19 +204,35 @@ at_end(const struct pipe *p)
 	return poll(&pfd, 1, 0) != 0;
 }
 
-/* Decode and hand out the packet of n bytes.  NULL, or the offence. */
 static const char *
-handle(struct pipe *p, size_t n, int fd)
+handle_lacking(struct pipe *p, struct msg *m)
+{
+	log_err("descriptors", NULL,
+	    "%s from %s came without its descriptor: the kernel had no room "
+	    "for it below the limit of open files (RLIMIT_NOFILE)",
+	    msg_name(m->type), role_row(p->peer)->name);
+	if (p->ops->lacking == NULL)
+		return NULL;
+	return p->ops->lacking(p, m, p->arg);
+}
+
+/* Decode and hand out the packet of n bytes.  NULL, or the offence.  Form is
+ * judged by what was sent, also when we could not receive all of it. */
+static const char *
+handle(struct pipe *p, size_t n, const struct got *g)
 {
 	struct msg m;
 	const char *why;
 
-	why = msg_decode(&m, p->in, n, p->peer, p->self, fd != -1);
+	why = msg_decode(
+	    &m, p->in, n, p->peer, p->self, g->fd != -1 || g->lacking);
 	if (why != NULL) {
-		close_fd(fd);
+		close_fd(g->fd);
 		return why;
 	}
-	m.fd = fd;
+	if (g->lacking)
+		return handle_lacking(p, &m);
+	m.fd = g->fd;
 	return p->ops->message(p, &m, p->arg);
 }
 
@@ -220,21 +241,22 @@ static void
 read_packets(struct pipe *p, unsigned max)
 {
 	const char *why;
+	struct got g;
 	ssize_t n;
-	int fd;
 
 	for (; max > 0 && !p->stopped && !p->freed; max--) {
-		if ((n = receive(p, &fd, &why)) == -1) {
+		if ((n = receive(p, &g)) == -1) {
 			if (errno != EAGAIN)
 				stop(p, NULL);
 			return;
 		}
-		if (n == 0 && fd == -1 && why == NULL) {
+		why = g.why;
+		if (n == 0 && g.fd == -1 && !g.lacking && why == NULL) {
 			stop(p, at_end(p) ? NULL : "an empty packet");
 			return;
 		}
 		if (why == NULL)
-			why = handle(p, (size_t)n, fd);
+			why = handle(p, (size_t)n, &g);
 		explicit_bzero(p->in, (size_t)n);
 		if (why != NULL)
 			stop(p, why);

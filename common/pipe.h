@@ -17,6 +17,11 @@ struct pipe_ops {
 	 * present state permits it is the handler's to say: it returns NULL,
 	 * or a phrase that makes the message an offence. */
 	const char *(*message)(struct pipe *p, struct msg *m, void *arg);
+	/* Such a message, but for its descriptor (fd is -1): ours are used up,
+	 * or the kernel would not hand it over.  That is our lack, not the
+	 * sender's offence; it was logged.  Answers as message does.  NULL: it
+	 * is dropped, and what waits for it runs into its deadline. */
+	const char *(*lacking)(struct pipe *p, struct msg *m, void *arg);
 	/* The peer broke the rules (form, or the handler's phrase), or its
 	 * queue ran over.  The pipe reads no more; the receiver reports or
 	 * kills, and frees the pipe when it is replaced. */

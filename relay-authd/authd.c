@@ -31,8 +31,10 @@ struct authd {
 	struct child child;
 	struct secrets secrets;
 	struct permits permits;
-	struct rate rate; /* of mints, all together */
-	unsigned engines; /* new engines there were */
+	struct rate rate;	    /* of mints, all together */
+	unsigned engines;	    /* new engines there were */
+	int started;		    /* lives by a configuration */
+	char why[LIMIT_REASON + 1]; /* of a refusal, composed */
 };
 
 /* What the engine may know of a credential.  The generation counts the commits
@@ -89,6 +91,17 @@ conf_item(struct msg *m, void *arg)
 	return why;
 }
 
+/* At a start a gateway without a usable secret waits for one; a reload does
+ * not take a credential away by mistake. */
+static const char *
+conf_check(void *arg)
+{
+	struct authd *a = arg;
+
+	return a->started ? secret_check(&a->secrets, a->why, sizeof(a->why))
+			  : NULL;
+}
+
 static void
 conf_commit(void *arg)
 {
@@ -99,6 +112,7 @@ conf_commit(void *arg)
 		if (secret_other(&a->secrets, g))
 			permit_retire(&a->permits, g);
 	secret_commit(&a->secrets, (int64_t)time(NULL), child_now_ms());
+	a->started = 1;
 	tell_all(a);
 }
 
@@ -241,6 +255,7 @@ peer_new(enum role peer, void *arg)
 static const struct child_ops ops = {
     .conf_begin = conf_begin,
     .conf_item = conf_item,
+    .conf_check = conf_check,
     .conf_commit = conf_commit,
     .conf_abort = conf_abort,
     .peer_message = peer_message,

@@ -114,6 +114,22 @@ secret_other(const struct secrets *s, uint32_t gateway)
 		!same_credential(was, is));
 }
 
+const char *
+secret_check(const struct secrets *s, char *why, size_t cap)
+{
+	const struct secret *c;
+
+	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++) {
+		c = &s->stage[g];
+		if (!c->present || c->source == CRED_NONE || c->text.p != NULL)
+			continue;
+		snprintf(why, cap, "the secret of gateway %s: %s", c->name,
+		    c->reason);
+		return why;
+	}
+	return NULL;
+}
+
 static void
 settle(struct secrets *s, uint32_t gateway, int64_t now, uint64_t now_ms)
 {

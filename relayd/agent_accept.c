@@ -12,16 +12,15 @@
 #include <event2/event.h>
 
 #include "agent_sock_priv.h"
+#include "headroom.h"
 #include "log.h"
 
 /* Connections accepted in one go, for the same reason. */
 #define ACCEPTS 16
 /* Agents of one gateway that one user may attach: half of them. */
 #define PER_UID 32
-/* Seconds to leave a listener alone when descriptors ran out, and between two
- * log lines about it. */
+/* Seconds to leave a listener alone when descriptors ran out. */
 #define PAUSE_S 1
-#define SAY_MS	10000
 
 /* Why there is no place for one more of that user; NULL. */
 static const char *
@@ -59,6 +58,14 @@ welcome(struct listener *l, int fd)
 	struct agent_sock *s;
 	const char *why;
 
+	/* However many there are, they do not lock the operators out. */
+	if (!headroom_left(l->set->e, fd, LIMIT_CONTROL)) {
+		headroom_log("agent", l->eg->name,
+		    "descriptors for links and operators would run out",
+		    &l->set->said);
+		turn_away(l, fd, HEADROOM_LACK);
+		return;
+	}
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1) {
 		turn_away(l, fd, "who you are cannot be told");
 		return;
@@ -86,19 +93,14 @@ exhausted(struct listener *l, int err)
 {
 	struct agent_socks *set = l->set;
 	const struct timeval tv = {PAUSE_S, 0};
-	uint64_t now = engine_clock();
 	int fd = -1;
 
-	if (set->said == 0 || now - set->said >= SAY_MS) {
-		set->said = now;
-		log_warn("agent", l->eg->name, "an agent cannot be served: %s",
-		    strerror(err));
-	}
+	headroom_log("agent", l->eg->name, strerror(err), &set->said);
 	if (set->reserve != -1) {
 		close(set->reserve);
 		fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd != -1)
-			turn_away(l, fd, "relayd is out of descriptors");
+			turn_away(l, fd, HEADROOM_LACK);
 		set->reserve = fcntl(l->fd, F_DUPFD_CLOEXEC, 0);
 	}
 	if (fd != -1)

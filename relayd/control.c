@@ -15,6 +15,7 @@
 #include <event2/event.h>
 
 #include "control_priv.h"
+#include "headroom.h"
 #include "log.h"
 
 static void client_run(struct client *c);
@@ -272,11 +273,16 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* Why this client is not let in; NULL: it is. */
 static const char *
-too_many(const struct control *ct, uint32_t uid)
+too_many(struct control *ct, uint32_t uid, int fd)
 {
 	const struct client *c;
 	uint32_t same = 0;
 
+	if (!headroom_left(ct->e, fd, 0)) {
+		headroom_log("control", NULL,
+		    "descriptors for links would run out", &ct->said);
+		return HEADROOM_LACK;
+	}
 	if (ct->nclient >= LIMIT_CONTROL ||
 	    (uid != 0 && ct->nclient >= LIMIT_CONTROL - CONTROL_RESERVED))
 		return "too many control connections; try again";
@@ -342,7 +348,7 @@ client_new(struct control *ct, enum listener_kind kind, int fd)
 	c->kind = kind;
 	c->uid = peer.uid;
 	c->pid = peer.pid;
-	why = too_many(ct, peer.uid);
+	why = too_many(ct, peer.uid, fd);
 	TAILQ_INSERT_TAIL(&ct->clients, c, entry);
 	ct->nclient++;
 	if (why == NULL) {
@@ -362,7 +368,7 @@ pause_listening(struct control *ct)
 	struct timeval tv = {1, 0};
 	size_t i;
 
-	log_warn("control", NULL, "cannot accept: %s", strerror(errno));
+	headroom_log("control", NULL, strerror(errno), &ct->said);
 	for (i = 0; i <= LISTEN_LAST; i++)
 		if (ct->ev[i] != NULL)
 			event_del(ct->ev[i]);

@@ -27,7 +27,8 @@ static const struct json_want members[M_COUNT] = {
     [M_CLIENT] = JSON_WANT("client", JSON_T(JSON_STRING), 0),
     [M_GATEWAY] = JSON_WANT("gateway", JSON_T(JSON_STRING), 0),
     [M_ACTION] = JSON_WANT("action", JSON_T(JSON_OBJECT), 0),
-    [M_CONTENT] = JSON_WANT("content", JSON_T(JSON_TRUE) | JSON_T(JSON_FALSE), 0),
+    [M_CONTENT] =
+	JSON_WANT("content", JSON_T(JSON_TRUE) | JSON_T(JSON_FALSE), 0),
 };
 
 #define M(m) (1U << (m))

@@ -65,6 +65,7 @@ struct control {
 	struct event *ev[LISTEN_LAST + 1];
 	struct event *reap;  /* frees doomed clients from the loop */
 	struct event *again; /* listens again after descriptors ran out */
+	uint64_t said;	     /* when it was last logged that they did */
 	struct client_list clients;
 	uint32_t nclient, ntap, nwatch;
 	uint64_t next_cookie;

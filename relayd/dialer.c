@@ -82,7 +82,7 @@ tell_failed(struct dialer *d, uint32_t corr, uint32_t gateway,
 	struct msg_dial_failed m = {
 	    .gateway = gateway, .stage = stage, .reason = span_str(reason)};
 
-	log_debug("dial", NULL,
+	log_info("dial", NULL,
 	    "gateway #%u: %s (%" PRIu64 " of %" PRIu64 " dials connected)",
 	    gateway, reason, d->connected, d->dials);
 	child_send(&d->child, ROLE_ENGINE, MSG_DIAL_FAILED, corr, &m, -1);
@@ -126,7 +126,7 @@ job_connected(struct job *j, const struct dial_result *r)
 		return;
 	}
 	d->connected++;
-	log_debug("dial", NULL,
+	log_info("dial", NULL,
 	    "gateway #%u: connected to %s in %u ms (%" PRIu64 " of %" PRIu64
 	    " dials connected)",
 	    j->gateway, r->address, r->took_ms, d->connected, d->dials);

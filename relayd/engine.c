@@ -237,6 +237,7 @@ static const struct child_ops child_ops = {
     .conf_abort = engine_conf_abort,
     .message = on_message,
     .peer_message = engine_link_message,
+    .peer_lacking = engine_link_lacking,
     .peer_new = engine_link_peer_new,
     .stop = on_stop,
 };

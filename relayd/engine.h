@@ -10,6 +10,7 @@
  *   ca.c        CA bundles to TLS contexts
  *   agent_sock.c  the agents' connections: lines in, lines out
  *   agent_accept.c  their listening sockets
+ *   headroom.c  descriptors that are kept free of clients
  *   control.c   control.sock and status.sock: requests, watchers, taps
  *   status.c    the status document
  */
@@ -95,6 +96,7 @@ struct engine {
 	struct child *child;
 	struct core *core;
 	struct engine_gw *gw[LIMIT_GATEWAYS]; /* live; NULL: none */
+	unsigned ngw;			      /* of these */
 	struct engine_proc proc[ROLE_COUNT];
 	struct control *control;
 	int64_t started; /* Unix seconds */

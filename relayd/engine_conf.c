@@ -367,6 +367,7 @@ add(struct engine *e, unsigned index, struct staged *st)
 	eg->seen = st->seen;
 	st->seen = NULL;
 	e->gw[index] = eg;
+	e->ngw++;
 	engine_state(eg);
 	take_listener(eg, st);
 	engine_link_early(eg);
@@ -387,6 +388,7 @@ engine_conf_remove(struct engine *e, struct engine_gw *eg)
 	control_gateway_gone(e->control, eg);
 	core_gateway_remove(eg->gw);
 	e->gw[eg->index] = NULL;
+	e->ngw--;
 	agent_sock_close(eg->listener);
 	ca_release(eg->ca);
 	if (eg->seen != NULL)

@@ -453,6 +453,27 @@ engine_link_message(enum role peer, struct msg *m, void *arg)
 	return "a message that the engine has no use for";
 }
 
+/* A connection was made and could not be received: it is gone, and the dial
+ * has failed. */
+const char *
+engine_link_lacking(enum role peer, struct msg *m, void *arg)
+{
+	struct engine *e = arg;
+	struct engine_gw *eg = e->gw[GATEWAY_OF(m)];
+
+	(void)peer;
+	engine_now(e);
+	if (m->type != MSG_CONNECTED || !was_issued(e, m->corr))
+		return "a connection that nobody asked for";
+	if (eg == NULL || eg->dial_corr != m->corr)
+		return NULL;
+	eg->dial_corr = 0;
+	link_event(eg->gw, LE_DIAL_FAILED,
+	    "no descriptor was left to take the connection with: raise "
+	    "relayd's limit of open files");
+	return NULL;
+}
+
 /* The successor of a dialer knows of no dial. */
 static void
 dialer_new(struct engine_gw *eg)

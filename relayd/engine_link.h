@@ -15,8 +15,9 @@ void engine_link_drop(void *arg, struct gateway *gw);
 void engine_link_output(void *arg, struct gateway *gw);
 void engine_link_read(void *arg, struct gateway *gw, int on);
 
-/* As child_ops' peer_message and peer_new; arg is the engine. */
+/* As child_ops' peer_message, peer_lacking and peer_new; arg is the engine. */
 const char *engine_link_message(enum role peer, struct msg *m, void *arg);
+const char *engine_link_lacking(enum role peer, struct msg *m, void *arg);
 void engine_link_peer_new(enum role peer, void *arg);
 
 /* What relay-authd told of a gateway before it was there. */

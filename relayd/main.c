@@ -149,22 +149,32 @@ static int
 state_dir(
     struct sup_paths *p, const struct options *o, const struct sup_env *env)
 {
+	int n;
+
 	if (o->state != NULL)
 		return absolute(p->state, sizeof(p->state), o->state);
 	if (geteuid() == 0)
 		return absolute(p->state, sizeof(p->state), "/var/lib/relayd");
 	if (xdg(p->state, sizeof(p->state), env, "XDG_STATE_HOME",
-		".local/state", "relayd") == -1) {
-		fprintf(stderr,
-		    "relayd: no place for state: set HOME or "
-		    "XDG_STATE_HOME, or give -s\n");
-		return -1;
+		".local/state", "relayd") == 0) {
+		if (!o->check)
+			make_parents(p->state);
+		return 0;
 	}
-	if (!o->check)
-		make_parents(p->state);
+	if (o->check) /* -n may have no run directory, either */
+		return 0;
+	n = snprintf(p->state, sizeof(p->state), "%s/state", p->run);
+	if (n < 0 || (size_t)n >= sizeof(p->state))
+		return -1;
+	log_warn("state", NULL,
+	    "neither HOME nor XDG_STATE_HOME nor -s says where state is kept: "
+	    "it is in %s, which may not outlive a restart of the machine",
+	    p->state);
 	return 0;
 }
 
+/* Without a place for it, "": there is no file, and the environment alone may
+ * do. */
 static int
 conf_file(
     struct sup_paths *p, const struct options *o, const struct sup_env *env)
@@ -176,11 +186,12 @@ conf_file(
 		return absolute(
 		    p->conf, sizeof(p->conf), "/etc/relayd/relayd.yaml");
 	if (xdg(p->conf, sizeof(p->conf), env, "XDG_CONFIG_HOME", ".config",
-		"relayd/relayd.yaml") == 0)
+		"relayd/relayd.yaml") == 0 ||
+	    sup_env_get(env, "GATEWAY_RELAY_URL") != NULL)
 		return 0;
 	fprintf(stderr,
 	    "relayd: no place for the configuration: set HOME or "
-	    "XDG_CONFIG_HOME, or give -f\n");
+	    "XDG_CONFIG_HOME, give -f, or set GATEWAY_RELAY_URL\n");
 	return -1;
 }
 

@@ -24,6 +24,19 @@
  * at others, and when it died. */
 #define LOG_TURN 65536
 
+/*
+ * Lines of one child's log: a compromised one must not fill the disk.  At once
+ * so many, and for each gateway, which all say something when their connector
+ * goes; then per second, which is the dialer's budget of dials.  At debug
+ * someone reads along, for a while, and wants what would be left out: but a
+ * bound there is, for a level that was forgotten.
+ */
+#define LOG_AT_ONCE	  200
+#define LOG_GATEWAY	  10
+#define LOG_PER_S	  50
+#define LOG_DEBUG_AT_ONCE 20000
+#define LOG_DEBUG_PER_S	  1000
+
 static const char *
 name_of(const struct sup_child *c)
 {
@@ -61,6 +74,7 @@ log_close(struct sup_child *c)
 	c->log_fd = -1;
 	if (buf_len(&c->log.line) > 0)
 		log_collect(&c->log, "\n", 1);
+	log_collect_flush(&c->log);
 	buf_free(&c->log.line);
 }
 
@@ -73,6 +87,19 @@ log_readable(int fd, short what, void *arg)
 	(void)what;
 	if (!log_take(c))
 		event_del(c->log_ev);
+}
+
+void
+sup_child_log_bound(struct sup_child *c)
+{
+	const struct supervisor *s = c->sup;
+
+	if (s->debug || s->plan->conf->log_level == LOG_DEBUG)
+		log_collect_bound(&c->log, LOG_DEBUG_PER_S, LOG_DEBUG_AT_ONCE);
+	else
+		log_collect_bound(&c->log, LOG_PER_S,
+		    LOG_AT_ONCE +
+			LOG_GATEWAY * (uint32_t)s->plan->conf->ngateway);
 }
 
 void
@@ -124,6 +151,7 @@ started(struct sup_child *c)
 	c->log.pid = (int)c->pid;
 	c->log.cut = 0;
 	buf_init(&c->log.line, LIMIT_LOG_LINE);
+	sup_child_log_bound(c);
 	c->log_ev = event_new(
 	    c->sup->base, c->log_fd, EV_READ | EV_PERSIST, log_readable, c);
 	if (c->log_ev == NULL || event_add(c->log_ev, NULL) == -1)
@@ -350,8 +378,10 @@ sup_child_heartbeat(struct supervisor *s)
 	uint64_t now = sup_now();
 	int r;
 
-	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
+	for (r = FIRST_CHILD; r <= LAST_CHILD; r++) {
 		ping(&s->child[r], now);
+		log_collect_flush(&s->child[r].log);
+	}
 	sup_proc_tell_all(s);
 }
 

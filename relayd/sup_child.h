@@ -14,6 +14,8 @@ int sup_child_init(struct supervisor *s);
 void sup_child_free(struct supervisor *s);
 /* Start a child that is down: new pipes to its peers, then fork and exec. */
 void sup_child_start(struct sup_child *c);
+/* Bound its log as the configuration lived by says. */
+void sup_child_log_bound(struct sup_child *c);
 /* The child must take its next step within ms, or is killed for it (why is
  * static); 0 disarms. */
 void sup_child_deadline(struct sup_child *c, int ms, const char *why);

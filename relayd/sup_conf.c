@@ -169,7 +169,7 @@ load(struct supervisor *s, struct conf_error *e)
 	int checked = 0;
 
 	/* Who could change the file could make root do what he likes. */
-	if (geteuid() == 0 && access(path, F_OK) == 0) {
+	if (geteuid() == 0 && path[0] != '\0' && access(path, F_OK) == 0) {
 		if (conf_check_owner(path, e) == -1)
 			return NULL;
 		checked = 1;
@@ -177,8 +177,8 @@ load(struct supervisor *s, struct conf_error *e)
 	if (gethostname(host, sizeof(host)) == -1)
 		strlcpy(host, "localhost", sizeof(host));
 	host[sizeof(host) - 1] = '\0';
-	c = conf_load(
-	    path, s->paths.conf_given, s->env.var, host, warn, NULL, e);
+	c = conf_load(path[0] == '\0' ? NULL : path, s->paths.conf_given,
+	    s->env.var, host, warn, NULL, e);
 	/* A file that was not there a moment ago. */
 	if (c != NULL && c->path != NULL && geteuid() == 0 && !checked &&
 	    conf_check_owner(path, e) == -1) {

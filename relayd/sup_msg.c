@@ -33,6 +33,20 @@ on_pong(struct sup_child *c, const struct msg *m)
 	return NULL;
 }
 
+/* The programs on disk were replaced while we ran. */
+static void
+check_version(const struct sup_child *c, struct span said)
+{
+	char version[33];
+
+	copy(version, sizeof(version), said);
+	if (strcmp(version, VERSION) != 0)
+		log_warn("version", NULL,
+		    "%s is of version \"%s\", the supervisor of %s: restart "
+		    "relayd, so that all are of one version",
+		    role_row(c->role)->name, version, VERSION);
+}
+
 static const char *
 on_started(struct sup_child *c, const struct msg *m)
 {
@@ -42,6 +56,7 @@ on_started(struct sup_child *c, const struct msg *m)
 	c->wanted = (uint32_t)m->u.started.wanted;
 	c->held = (uint32_t)m->u.started.held;
 	copy(c->lacking, sizeof(c->lacking), m->u.started.lacking);
+	check_version(c, m->u.started.version);
 	if (c->lacking[0] != '\0')
 		log_info("sandbox", NULL, "%s does without: %s",
 		    role_row(c->role)->name, c->lacking);
@@ -194,4 +209,4 @@ gone(struct pipe *p, void *arg)
 		    c, STEP_MS, "it closed its pipe and did not end");
 }
 
-const struct pipe_ops sup_msg_ops = {message, bad, gone};
+const struct pipe_ops sup_msg_ops = {message, NULL, bad, gone};

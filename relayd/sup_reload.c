@@ -145,6 +145,7 @@ commit_all(struct supervisor *s)
 {
 	struct sup_child *dialer = &s->child[ROLE_DIALER];
 	struct sup_plan *old = s->plan;
+	int r;
 
 	s->plan = s->reload.plan;
 	s->reload.plan = NULL;
@@ -155,6 +156,8 @@ commit_all(struct supervisor *s)
 	if (old->conf->log_level != s->plan->conf->log_level)
 		set_level(s);
 	sup_plan_free(old);
+	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
+		sup_child_log_bound(&s->child[r]);
 	sup_plan_groups(s, s->plan);
 	sup_slice_commit(&s->child[ROLE_AUTHD]);
 	if (sup_plan_ports_same(s->plan, dialer->port, dialer->nport)) {

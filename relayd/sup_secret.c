@@ -40,7 +40,7 @@ file_ok(int fd, const char *user, mode_t mask, char *why, size_t whylen)
 	if (fstat(fd, &st) == -1)
 		strlcpy(why, strerror(errno), whylen);
 	else if (!S_ISREG(st.st_mode))
-		strlcpy(why, "not a regular file", whylen);
+		strlcpy(why, "not a regular file: name one", whylen);
 	else if (!owner_ok(st.st_uid, user))
 		snprintf(why, whylen, "owned by uid %u: chown it to %s",
 		    (unsigned)st.st_uid,
@@ -54,6 +54,24 @@ file_ok(int fd, const char *user, mode_t mask, char *why, size_t whylen)
 	return 0;
 }
 
+/* Why a file could not be opened, and what to do. */
+static void
+open_failed(int error, char *why, size_t whylen)
+{
+	const char *todo = "";
+
+	if (error == ELOOP) {
+		strlcpy(why, "is a symbolic link: name the file", whylen);
+		return;
+	}
+	if (error == ENOENT)
+		todo = ": put the file there, or correct the path";
+	else if (error == EACCES)
+		todo = ": give it to the user relayd runs as, with the way "
+		       "to it";
+	snprintf(why, whylen, "%s%s", strerror(error), todo);
+}
+
 static int
 open_checked(const char *path, int flags, const char *user, mode_t mask,
     char *why, size_t whylen)
@@ -63,10 +81,7 @@ open_checked(const char *path, int flags, const char *user, mode_t mask,
 	/* Not blocking: it might be a FIFO. */
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags);
 	if (fd == -1) {
-		strlcpy(why,
-		    errno == ELOOP ? "is a symbolic link: name the file"
-				   : strerror(errno),
-		    whylen);
+		open_failed(errno, why, whylen);
 		return -1;
 	}
 	if (file_ok(fd, user, mask, why, whylen))
@@ -79,6 +94,13 @@ int
 sup_secret_open(const char *path, const char *user, char *why, size_t whylen)
 {
 	return open_checked(path, O_NOFOLLOW, user, MODE_FILE, why, whylen);
+}
+
+static void
+bad(struct sup_cred *c, const char *path, const char *why)
+{
+	c->bad = 1;
+	snprintf(c->label, sizeof(c->label), "%.*s: %s", LABEL_PATH, path, why);
 }
 
 /* What the service manager laid ready.  1 when there was a file, good or
@@ -104,8 +126,7 @@ from_directory(struct sup_cred *c, const char *dir, const char *gateway)
 			c->source = CRED_DIRECTORY;
 			strlcpy(c->label, path, sizeof(c->label));
 		} else
-			snprintf(c->label, sizeof(c->label), "%.*s: %s",
-			    LABEL_PATH, path, why);
+			bad(c, path, why);
 		return 1;
 	}
 	return 0;
@@ -136,8 +157,7 @@ sup_cred_open(
 			c->source = CRED_FILE;
 			strlcpy(c->label, g->secret.file, sizeof(c->label));
 		} else
-			snprintf(c->label, sizeof(c->label), "%.*s: %s",
-			    LABEL_PATH, g->secret.file, why);
+			bad(c, g->secret.file, why);
 		return;
 	}
 	if ((dir = sup_env_get(e, "CREDENTIALS_DIRECTORY")) != NULL &&

@@ -70,11 +70,13 @@ int sup_no_proxy(const char *list, const char *host, uint16_t port);
 struct sup_cred {
 	int fd;	      /* -1: none */
 	int borrowed; /* the descriptor is sealed memory and stays ours */
+	int bad;      /* a file is there, or named, that cannot be used */
 	enum cred_source source;
 	char label[LIMIT_PATH + 1]; /* path; or why there is none */
 };
 
-/* Find a gateway's secret.  Never fails: label says why there is none. */
+/* Find a gateway's secret.  Never fails: label says why there is none, and
+ * what to do. */
 void sup_cred_open(
     struct sup_cred *c, const struct sup_env *e, const struct conf_gateway *g);
 /* Close what sup_cred_open opened. */

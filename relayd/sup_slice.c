@@ -40,11 +40,17 @@ send_credential(struct slice *sl, size_t i)
 	int r;
 
 	sup_cred_open(&cred, &sl->s->env, g);
-	/* A file that is named and cannot be used is a mistake; no secret at
-	 * all may be meant (it is enrolled later). */
+	/* A reload does not take a credential away by mistake. */
+	if (cred.bad && !sl->fresh) {
+		snprintf(sl->e->text, sizeof(sl->e->text),
+		    "gateways.%s.secret: %.970s", g->name, cred.label);
+		return -1;
+	}
+	/* At a start the gateway waits, and no other with it.  No secret at all
+	 * may be meant (it is enrolled later). */
 	if (cred.fd == -1)
-		log_say(g->secret.file != NULL ? LOG_WARNING : LOG_DEBUG,
-		    "credential", g->name, "%s", cred.label);
+		log_say(cred.bad ? LOG_WARNING : LOG_DEBUG, "credential",
+		    g->name, "%s", cred.label);
 	m.gateway = sl->p->slot[i];
 	m.name = span_str(g->name);
 	m.id = span_str(g->id);

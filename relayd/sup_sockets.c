@@ -131,6 +131,8 @@ sup_dir_run(const char *run, struct conf_error *e)
 	mode_t mode = geteuid() == 0 ? 0755 : 0700;
 	int fd;
 
+	if (geteuid() == 0 && conf_check_parents(run, e) == -1)
+		return -1;
 	if ((fd = dir_open(run, mode, geteuid(), e)) == -1)
 		return -1;
 	close(fd);
@@ -150,6 +152,8 @@ sup_dir_state(const char *state, struct conf_error *e)
 	gid_t gid = getegid();
 	int fd;
 
+	if (uid == 0 && conf_check_parents(state, e) == -1)
+		return -1;
 	fd = dir_open(state, uid == 0 ? 0755 : 0700, uid, e);
 	if (fd == -1)
 		return -1;

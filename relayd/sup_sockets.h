@@ -11,7 +11,8 @@
 
 #include "conf.h"
 
-/* Make (or check) the run directory with agent/ and, as root, empty/. */
+/* Make (or check) the run directory with agent/ and, as root, empty/.  As root
+ * neither may be below a directory that others can write. */
 int sup_dir_run(const char *run, struct conf_error *e);
 /* Make (or check) the state directory with authd/, which as root belongs to
  * relay-authd's user. */

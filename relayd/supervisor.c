@@ -23,10 +23,15 @@
 
 /* Changes are written together, this long after the first. */
 #define STATE_MS 100
-/* What is left of STOP_ALL_MS when the engine used up its own part. */
-#define STOP_REST_MS 300
+/* What the others get when the engine used up its own part. */
+#define STOP_REST_MS (STOP_OTHERS_MS - STOP_ENGINE_MS - 2 * STOP_SLACK_MS)
 /* After SIGKILL the kernel needs a moment; longer is not waited. */
-#define STOP_REAP_MS 1000
+#define STOP_KILLED_MS 1000
+_Static_assert(STOP_REST_MS > 0, "the others have no time to stop in");
+_Static_assert(
+    STOP_REAP_MS > STOP_OTHERS_MS, "what is killed has no time to end in");
+_Static_assert(STOP_REAP_MS + LOG_READER_MS < STOP_ALL_MS,
+    "stopping takes longer than is promised");
 /* Descriptors of our own and of libraries, beside those counted below. */
 #define FILES_OTHER 512
 /* Listener, memory, bundle and link of a gateway, and those on their way. */
@@ -148,10 +153,16 @@ sup_ready(struct supervisor *s)
 
 /* Stop: the engine first, which the others serve to its end. */
 
+/* The next step is due in so long, and at the latest so long after the
+ * signal. */
 static void
-stop_arm(struct supervisor *s, int ms)
+stop_arm(struct supervisor *s, uint64_t ms, uint64_t latest)
 {
-	const struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+	uint64_t gone = sup_now() - s->stop_ms;
+	uint64_t most = latest > gone ? latest - gone : 0;
+	uint64_t left = ms < most ? ms : most;
+	const struct timeval tv = {
+	    (time_t)(left / 1000), (suseconds_t)(left % 1000 * 1000)};
 
 	event_add(s->ev_stop, &tv);
 }
@@ -185,7 +196,7 @@ stop_others(struct supervisor *s)
 	sup_child_kill(&s->child[ROLE_ENGINE], "its time to stop is over");
 	for (r = FIRST_CHILD; r < LAST_CHILD; r++)
 		stop_child(&s->child[r], STOP_REST_MS);
-	stop_arm(s, STOP_REST_MS + 100);
+	stop_arm(s, STOP_REST_MS + STOP_SLACK_MS, STOP_OTHERS_MS);
 }
 
 static void
@@ -196,7 +207,7 @@ stop_kill(struct supervisor *s, const char *why)
 	s->stopping = STOP_KILL;
 	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
 		sup_child_kill(&s->child[r], why);
-	stop_arm(s, STOP_REAP_MS);
+	stop_arm(s, STOP_KILLED_MS, STOP_REAP_MS);
 }
 
 void
@@ -232,12 +243,13 @@ sup_stop(struct supervisor *s, int code)
 		return;
 	s->phase = PHASE_STOPPING;
 	s->exit_code = code;
+	s->stop_ms = sup_now();
 	sup_notify(&s->notify, "STOPPING=1");
 	sup_reload_abort(s, "relayd is stopping");
 	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
 		sup_child_deadline(&s->child[r], 0, NULL);
 	s->stopping = STOP_ENGINE;
-	stop_arm(s, STOP_ENGINE_MS + 50);
+	stop_arm(s, STOP_ENGINE_MS + STOP_SLACK_MS, STOP_OTHERS_MS);
 	stop_child(&s->child[ROLE_ENGINE], STOP_ENGINE_MS);
 	state_write(s);
 	sup_stop_progress(s);

@@ -48,14 +48,19 @@ struct supervisor;
 /* Heartbeats: one this often, killed when one is unanswered for so long. */
 #define PING_MS	     5000
 #define PING_DEAD_MS 10000
-/* Stop: the engine's part, what it may overrun before the others are told, and
- * everything. */
-#define STOP_ENGINE_MS 4500
+/* Stop, in milliseconds after the signal, however late each step is: the
+ * engine's part (what it overruns is slack), the others', the kernel's after
+ * SIGKILL.  What is left to STOP_ALL_MS is for a log that nobody reads, which
+ * is waited for once. */
+#define STOP_ENGINE_MS 3900
+#define STOP_SLACK_MS  100
+#define STOP_OTHERS_MS 4300
+#define STOP_REAP_MS   4450
 #define STOP_ALL_MS    5000
 
 /* Where things are, from the command line and the defaults. */
 struct sup_paths {
-	char conf[LIMIT_PATH + 1];  /* relayd.yaml */
+	char conf[LIMIT_PATH + 1];  /* relayd.yaml; "": none */
 	int conf_given;		    /* -f: it must exist */
 	char run[LIMIT_PATH + 1];   /* run directory, absolute */
 	char state[LIMIT_PATH + 1]; /* state directory, absolute */
@@ -142,6 +147,7 @@ struct supervisor {
 	struct sup_notify notify;
 	struct event *ev_term, *ev_int, *ev_hup, *ev_chld;
 	struct event *ev_ping, *ev_stop, *ev_state, *ev_watchdog;
+	uint64_t stop_ms; /* sup_now() of the signal */
 	enum { STOP_NOT, STOP_ENGINE, STOP_OTHERS, STOP_KILL } stopping;
 	char status[64]; /* as the service manager knows it */
 	int exit_code;	 /* of the whole */

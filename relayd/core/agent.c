@@ -13,6 +13,9 @@
 #define AGENT_DEPTH 3 /* frame, action, metadata */
 /* Bytes of a line's decoded type; none that we know has more. */
 #define TYPE_MAX 32
+/* Milliseconds to say hello in: a program does so at once; somebody who types
+ * needs some.  Without, one that says nothing keeps its place for ever. */
+#define HELLO_MS 30000
 
 enum member {
 	M_TYPE,
@@ -234,6 +237,7 @@ on_hello(struct line *l)
 	fresh = added & ~a->platforms;
 	a->platforms |= added;
 	a->state = AGENT_READY;
+	timer_clear(&a->gw->core->timers, &a->hello_timer);
 	a->draining = 0;
 	for (i = 0; i < a->gw->conf.nidentity; i++)
 		if (fresh >> i & 1)
@@ -365,6 +369,18 @@ on_ack_due(void *arg)
 	core_agent_refuse(a, why);
 }
 
+static void
+on_hello_due(void *arg)
+{
+	char why[LIMIT_REASON];
+
+	(void)snprintf(why, sizeof(why),
+	    "no hello within %d s: connect again and say "
+	    "{\"type\":\"hello\"} first",
+	    HELLO_MS / 1000);
+	core_agent_refuse(arg, why);
+}
+
 struct agent *
 core_agent_new(
     struct gateway *gw, uint32_t uid, uint32_t gid, int32_t pid, void *io_arg)
@@ -387,6 +403,8 @@ core_agent_new(
 	TAILQ_INIT(&a->inflight);
 	TAILQ_INIT(&a->queued);
 	timer_init(&a->ack_timer, on_ack_due, a);
+	timer_init(&a->hello_timer, on_hello_due, a);
+	timer_set(&gw->core->timers, &a->hello_timer, a->since + HELLO_MS);
 	TAILQ_INSERT_TAIL(&gw->agents, a, entry);
 	gw->nagent++;
 	gw->core->nagent++;
@@ -402,6 +420,7 @@ detach(struct agent *a)
 	a->gw->nagent--;
 	a->gw->core->nagent--;
 	timer_clear(&a->gw->core->timers, &a->ack_timer);
+	timer_clear(&a->gw->core->timers, &a->hello_timer);
 	outbound_agent_gone(a);
 	delivery_agent_gone(a);
 }

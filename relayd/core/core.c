@@ -312,6 +312,9 @@ core_credential(struct gateway *gw, int usable, int fresh, const char *reason)
 
 	l->usable = usable != 0;
 	if (!usable) {
+		(void)strlcpy(l->lacks,
+		    reason[0] != '\0' ? reason : "no credential",
+		    sizeof(l->lacks));
 		if (l->state == LINK_UNPROVISIONED) {
 			(void)strlcpy(l->reason, reason, sizeof(l->reason));
 			gw->core->io->state_changed(gw->core->arg, gw);

@@ -135,7 +135,7 @@ struct agent {
 	struct delivery_queue queued;	/* to be given, oldest first */
 	uint64_t inflight_bytes;	/* of the lines in flight */
 	uint32_t ninflight, nqueued, nsession, noutbound;
-	struct timer ack_timer;
+	struct timer ack_timer, hello_timer;
 	uint64_t delivered, acked;
 };
 TAILQ_HEAD(agent_list, agent);

@@ -160,13 +160,6 @@ acknowledge_in_order(struct gateway *gw, struct span cid)
 	check_pressure(gw);
 }
 
-void
-delivery_salvage(struct gateway *gw, struct span cid)
-{
-	if (cid.len > 0 && cid.len <= LIMIT_BUFFER_ID && link_is_up(gw))
-		acknowledge_in_order(gw, cid);
-}
-
 /* Whether the connector has sent this before; then it is taken care of. */
 static int
 is_replay(struct gateway *gw, struct span cid, const uint64_t hash[2])
@@ -184,6 +177,19 @@ is_replay(struct gateway *gw, struct span cid, const uint64_t hash[2])
 		return 0;
 	gw->count.replays++;
 	return 1;
+}
+
+void
+delivery_salvage(struct gateway *gw, struct span cid)
+{
+	uint64_t hash[2];
+
+	if (cid.len == 0 || cid.len > LIMIT_BUFFER_ID || !link_is_up(gw))
+		return;
+	/* An agent may have what came whole before. */
+	seen_hash(&gw->delivery.seen, cid, hash);
+	if (!is_replay(gw, cid, hash))
+		acknowledge_in_order(gw, cid);
 }
 
 /* What an event tells of its conversation. */

@@ -155,7 +155,8 @@ put_metadata(
     const struct json_doc *doc, int node, struct buf *out, const struct chat *c)
 {
 	static const struct json_want want[] = {
-	    JSON_WANT("scope_id", JSON_ANY, 0), JSON_WANT("user_id", JSON_ANY, 0)};
+	    JSON_WANT("scope_id", JSON_ANY, 0),
+	    JSON_WANT("user_id", JSON_ANY, 0)};
 	const char *value[] = {c->scope, c->user}, *why;
 	int at[2], i, child;
 

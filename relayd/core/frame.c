@@ -11,6 +11,7 @@
 #include "agent.h"
 #include "core.h"
 #include "frame.h"
+#include "utf8.h"
 
 /* Levels of a line whose members we read: frame, event, source. */
 #define FRAME_DEPTH 3
@@ -179,6 +180,18 @@ on_descriptor(struct frame *f)
 	return NULL;
 }
 
+/* Whether a text is a string's body that stands for itself. */
+static int
+is_plain(struct span text)
+{
+	size_t i;
+
+	for (i = 0; i < text.len; i++)
+		if (text.p[i] == '\\' || (unsigned char)text.p[i] < 0x20)
+			return 0;
+	return text.len > 0 && utf8_valid_prefix(text.p, text.len) == text.len;
+}
+
 /*
  * The bufferId of a line that is no frame, looked for as text: the last member
  * of that name.  Within a JSON string its quotes would be escaped.
@@ -200,7 +213,7 @@ salvage(struct span text)
 	if (from == end || *from++ != '"')
 		return (struct span){NULL, 0};
 	q = memchr(from, '"', (size_t)(end - from));
-	if (q == NULL || memchr(from, '\\', (size_t)(q - from)) != NULL)
+	if (q == NULL || !is_plain((struct span){from, (size_t)(q - from)}))
 		return (struct span){NULL, 0};
 	return (struct span){from, (size_t)(q - from)};
 }

@@ -12,10 +12,9 @@
 #include "core.h"
 #include "frame.h"
 
-/* Deadlines, in milliseconds. */
-#define DIAL_MS                                                 \
-	60000 /* the dialer has its own for each step; this one \
-	       * also covers its queue after a mass disconnect */
+/* Deadlines, in milliseconds.  For a dial the dialer has its own for each
+ * step; this one also covers its queue after a mass disconnect. */
+#define DIAL_MS	    60000
 #define TLS_MS	    15000
 #define TOKEN_MS    10000 /* includes a restart of relay-authd */
 #define UPGRADE_MS  15000
@@ -234,7 +233,9 @@ link_event(struct gateway *gw, enum link_event ev, const char *fmt, ...)
 	if (news)
 		l->since = gw->core->now;
 	if (news || is_trouble(ev, next)) {
-		(void)strlcpy(l->reason, why, sizeof(l->reason));
+		(void)strlcpy(l->reason,
+		    next == LINK_UNPROVISIONED ? l->lacks : why,
+		    sizeof(l->reason));
 		states[next].enter(gw);
 		gw->core->io->state_changed(gw->core->arg, gw);
 		tell_agents(gw);

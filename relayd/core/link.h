@@ -75,6 +75,10 @@ struct link {
 	uint64_t since; /* core time of the change of public state */
 	char reason[LIMIT_REASON + 1]; /* of the last change; may hold foreign
 					* text: escape on output */
+	char lacks[LIMIT_REASON + 1];  /* why there is no credential, as
+					* relay-authd last said: the reason of
+					* LINK_UNPROVISIONED, however the last
+					* connection ended */
 	uint32_t attempt;   /* dials since the last healthy connection */
 	uint8_t ever_up;    /* a handshake succeeded since the start */
 	uint8_t troubled;   /* lost or refused since the last handshake */

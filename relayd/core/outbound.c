@@ -129,10 +129,15 @@ outbound_free(struct gateway *gw)
 static const char *
 why_not_sent(const struct gateway *gw, char *out, size_t cap)
 {
-	(void)snprintf(out, cap,
-	    "not connected to the connector (%s: %s); "
-	    "the request was not sent",
-	    link_public(gw), gw->link.reason);
+	if (gw->link.state == LINK_UP)
+		(void)snprintf(out, cap,
+		    "the connector does not read what it is sent; "
+		    "the request was not sent");
+	else
+		(void)snprintf(out, cap,
+		    "not connected to the connector (%s: %s); "
+		    "the request was not sent",
+		    link_public(gw), gw->link.reason);
 	return out;
 }
 
@@ -419,9 +424,13 @@ void
 outbound_link_lost(struct gateway *gw, uint64_t written)
 {
 	struct outbound_queue q = TAILQ_HEAD_INITIALIZER(q);
-	struct outbound *o, *next;
+	struct outbound *o, *next, *first = TAILQ_FIRST(&gw->outbound.waiting);
+	uint64_t deadline = gw->core->now + WAIT_MS;
 
-	/* What never left may leave yet, before what came later. */
+	/* What never left may leave yet, before what came later; so it can
+	 * wait no longer than that. */
+	if (first != NULL && first->deadline < deadline)
+		deadline = first->deadline;
 	TAILQ_FOREACH_SAFE (o, &gw->outbound.sent, entry, next) {
 		if (o->at < written) {
 			fail(gw, o, "relay transport connection lost", 1);
@@ -429,7 +438,7 @@ outbound_link_lost(struct gateway *gw, uint64_t written)
 		}
 		TAILQ_REMOVE(&gw->outbound.sent, o, entry);
 		o->queued = 0;
-		o->deadline = gw->core->now + WAIT_MS;
+		o->deadline = deadline;
 		TAILQ_INSERT_TAIL(&q, o, entry);
 	}
 	TAILQ_CONCAT(&q, &gw->outbound.waiting, entry);

@@ -53,7 +53,7 @@ const char *
 outbound_operator(struct gateway *gw, struct span action, uint64_t cookie);
 /* A result, scanned in the core's doc: nodes of requestId and result. */
 void outbound_result(struct gateway *gw, int request_id, int result);
-/* The link is up: what waited goes out. */
+/* The link is up, or has room again: what waited goes out. */
 void outbound_link_up(struct gateway *gw);
 /* It is gone after `written` bytes: what left is answered as ambiguous. */
 void outbound_link_lost(struct gateway *gw, uint64_t written);

@@ -4,15 +4,15 @@
 
 #include "session.h"
 
-#define MEMBERS(X)             \
-	X(platform)            \
-	X(chat_id)             \
-	X(chat_type)           \
-	X(user_id)             \
-	X(thread_id)           \
-	X(scope_id)            \
-	X(user_id_alt)         \
-	X(profile)             \
+#define MEMBERS(X)     \
+	X(platform)    \
+	X(chat_id)     \
+	X(chat_type)   \
+	X(user_id)     \
+	X(thread_id)   \
+	X(scope_id)    \
+	X(user_id_alt) \
+	X(profile)     \
 	X(prospective_thread_id)
 
 #define X(name) JSON_WANT(#name, JSON_ANY, 0),

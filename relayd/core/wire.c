@@ -218,6 +218,10 @@ wire_written(struct gateway *gw, size_t n)
 	/* An idle link holds no buffer. */
 	if (buf_len(&w->out) == 0 && w->out.cap > 0)
 		buf_free(&w->out);
+	/* Nor does it keep requests waiting that found the queue full. */
+	if (buf_len(&w->out) == 0 && gw->link.state == LINK_UP &&
+	    !TAILQ_EMPTY(&gw->outbound.waiting))
+		outbound_link_up(gw);
 }
 
 /* The turn's end shall frame this gateway's lines. */

@@ -157,7 +157,7 @@ MISORDERED = [
     *[(role, "supervisor", name, packets, why)
       for role in ("authd", "dialer", "engine")
       for name, packets, why in (
-          ("STARTED again", [packet("STARTED", 0, 0, "")], "STARTED twice"),
+          ("STARTED again", [packet("STARTED", 0, 0, "", "")], "STARTED twice"),
           ("PONG unasked", [packet("PONG", U32)], "PONG without PING"),
           ("CONF_READY again", [packet("CONF_READY", 1)],
            "an answer to a configuration it was not given"),

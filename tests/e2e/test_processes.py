@@ -8,8 +8,12 @@ import re
 import signal
 import stat
 import subprocess
+import tempfile
+from pathlib import Path
 
-from relay import STOP_TIMEOUT_S, until
+import pytest
+
+from relay import ROLES, STOP_TIMEOUT_S, until
 
 
 def add_gateway(relayd, name, port):
@@ -125,3 +129,125 @@ def test_no_descriptor_is_taken_from_the_supervisor(unprivileged):
                           timeout=STOP_TIMEOUT_S)
     assert done.returncode != 0, done.stdout
     assert "Permission denied" in done.stderr
+
+
+# What becomes of a secret's file, and what is said of it.
+SPOILED = {
+    "missing": (lambda path: path.unlink(),
+                "No such file or directory: put the file there"),
+    "for all to read": (lambda path: path.chmod(0o644), "chmod 600"),
+    "not a file": (lambda path: (path.unlink(), path.mkdir()),
+                   "not a regular file"),
+    "empty": (lambda path: path.write_text("\n"), "only white space"),
+    "another's": (lambda path: os.chown(path, 1, 1),
+                  "owned by uid 1: chown it|Permission denied: give it to"),
+}
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_a_reload_takes_no_credential_away(relayd, connector, how):
+    """A secret that cannot be had any more: refused, and all stays."""
+    spoil, said = SPOILED[how]
+    if how == "another's" and os.geteuid() != 0:
+        pytest.skip("needs root")
+    config = relayd.config
+    add_gateway(relayd, "second", connector.port)
+    spoil(relayd.dir / "main.secret")
+    answer = relayd.reload()
+    assert not answer["ok"] and answer["code"] == "refused", answer
+    assert "main.secret" in answer["error"], answer
+    assert re.search(said, answer["error"]), answer
+    assert not relayd.agent_path("second").exists()
+    # It still has its credential: it comes back.
+    connector.drop()
+    connector.wait_dials(2)
+    relayd.wait_state()
+    if how == "not a file":
+        (relayd.dir / "main.secret").rmdir()
+    relayd.configure(config)
+    relayd.write("main.secret", connector.gateway().secrets[0], 0o600)
+    assert relayd.reload()["ok"]
+    assert relayd.gateway()["state"] == "connected"
+
+
+@pytest.mark.parametrize("how", ("missing", "for all to read", "empty"))
+def test_a_first_start_without_its_secret(make_relayd, connector, how):
+    """One gateway's mistake keeps no other from starting."""
+    relayd = make_relayd().connect_to(connector)
+    spoil, said = SPOILED[how]
+    spoil(relayd.dir / "main.secret")
+    relayd.start()
+    reason = relayd.wait_gateway(
+        lambda g: g["state"] == "unprovisioned" and "main" in g["reason"],
+        "to say what it lacks")["reason"]
+    assert "main.secret" in reason and re.search(said, reason), reason
+    relayd.write("main.secret", connector.gateway().secrets[0], 0o600)
+    assert relayd.reload()["ok"]
+    relayd.wait_state()
+
+
+def test_a_dial_is_logged_by_who_made_it(make_relayd, connector):
+    """At the usual level, too."""
+    relayd = make_relayd(debug=False).connect_to(connector)
+    relayd.start(wait="connected")
+    relayd.wait_log(r" info dialer\[\d+\] event=dial .*connected to")
+    connector.stop()
+    relayd.wait_log(r" info dialer\[\d+\] event=dial .*refused")
+    connector.start()
+    relayd.wait_state()
+
+
+def test_environment_alone_and_no_home(make_unprivileged, make_connector):
+    """No file is needed, nor a place for one."""
+    connector = make_connector(tls=None)
+    known = connector.gateway()
+    relayd = make_unprivileged(None, env={
+        "GATEWAY_RELAY_URL": connector.url,
+        "GATEWAY_RELAY_ID": known.gateway_id,
+        "GATEWAY_RELAY_SECRET": known.secrets[0],
+        "GATEWAY_RELAY_PLATFORMS": "discord",
+        "GATEWAY_RELAY_BOT_IDS": '{"discord":{"botId":"1234"}}',
+    })
+    # Given another run directory than /tmp's, which is of the machine.
+    relayd.env["HOME"] = ""
+    relayd.places = lambda: ["-r", relayd.run]
+    relayd.start()
+    relayd.wait_state()
+    assert (relayd.run / "state" / "authd").is_dir()
+    relayd.wait_log("event=state .*neither HOME nor XDG_STATE_HOME")
+    check = subprocess.run(
+        relayd.daemon.command("relayd", "-n"), env=relayd.environment(),
+        capture_output=True, text=True, check=False, timeout=STOP_TIMEOUT_S)
+    assert check.returncode == 0, check.stderr
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("place", ("run", "state"))
+def test_below_a_directory_that_others_can_write(make_relayd, connector,
+                                                 place):
+    """Who can write there could exchange ours; a sticky one is no better,
+    before ours is made."""
+    relayd = make_relayd().connect_to(connector)
+    with tempfile.TemporaryDirectory(prefix="rt-", dir="/run") as open_dir:
+        os.chmod(open_dir, 0o1777)
+        setattr(relayd, place, Path(open_dir) / place)
+        relayd.start()
+        assert relayd.wait_exit() == 1
+        said = relayd.log
+        assert f"{open_dir} can be written by others than root" in said
+        assert "chmod go-w" in said
+        assert not os.listdir(open_dir)
+
+
+@pytest.mark.unclean
+def test_stop_when_nobody_moves(relayd):
+    """Every child hangs: each is killed when its time is over."""
+    children = [relayd.role_pid(role) for role in ROLES
+                if role != "supervisor"]
+    relayd.look()
+    for pid in children:
+        os.kill(pid, signal.SIGSTOP)
+    os.kill(relayd.pid, signal.SIGTERM)
+    assert relayd.wait_exit() == 0
+    relayd.assert_gone()
+    assert relayd.log.count("its time to stop is over: killed") == 3

@@ -12,6 +12,7 @@
 
 #include "../../relayd/agent_accept.c"
 #include "../../relayd/agent_sock.c"
+#include "../../relayd/headroom.c"
 
 #define STEPS 20000 /* more turns of the loop than any test needs */
 #define HELLO "{\"type\":\"hello\",\"platform\":\"discord\",\"botId\":\"1\"}\n"
@@ -467,6 +468,58 @@ test_replace(void **state)
 	close(b);
 }
 
+static void
+limit_files(rlim_t n)
+{
+	struct rlimit rl;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &rl), 0);
+	rl.rlim_cur = n;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &rl), 0);
+}
+
+/* Agents leave what links, pipes and operators may need. */
+static void
+test_headroom(void **state)
+{
+	struct fixture *f = *state;
+	unsigned keep = LIMIT_FD_RESERVE(1) + LIMIT_CONTROL;
+	struct rlimit old;
+	int a = dial(), b, c, last;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	attached(f, a);
+	b = dial();
+	/* What accept will give. */
+	last = fcntl(0, F_DUPFD_CLOEXEC, 0);
+	close(last);
+	limit_files((rlim_t)last + keep);
+	assert_non_null(strstr(hear(f, b, NULL), HEADROOM_LACK));
+	assert_int_equal(f->eg.gw->nagent, 1);
+	SAY(f, a, "{\"type\":\"going_idle\"}\n");
+	hear(f, a, "going_idle_ack"); /* who is there stays */
+	close(b);
+	b = dial();
+	limit_files((rlim_t)last + keep + 1);
+	attached(f, b);
+	c = dial(); /* a number of ours as well */
+	assert_non_null(strstr(hear(f, c, NULL), HEADROOM_LACK));
+	/* More gateways need more. */
+	close(b);
+	close(c);
+	UNTIL(f, f->e.agents->n == 1);
+	f->e.ngw = LIMIT_FD_LEAST - LIMIT_FD_OTHER + 1;
+	b = dial();
+	assert_non_null(strstr(hear(f, b, NULL), HEADROOM_LACK));
+	f->e.ngw--;
+	close(b);
+	b = dial();
+	attached(f, b);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	close(a);
+	close(b);
+}
+
 /* No descriptor is left: who comes is turned away, not left to wait. */
 static void
 test_exhausted(void **state)
@@ -511,6 +564,7 @@ main(void)
 	    TEST(test_last_words),
 	    TEST(test_per_user),
 	    TEST(test_replace),
+	    TEST(test_headroom),
 	    TEST(test_exhausted),
 	};
 

@@ -27,6 +27,16 @@ refused(const char *path, const char *has)
 }
 
 static void
+refused_parents(const char *path, const char *has)
+{
+	struct conf_error e;
+
+	assert_int_equal(conf_check_parents(path, &e), -1);
+	if (strstr(e.text, has) == NULL)
+		fail_msg("%s: told %s", has, e.text);
+}
+
+static void
 test_owner(void **state)
 {
 	/* Directories that root alone can write, and that others can. */
@@ -70,6 +80,18 @@ test_owner(void **state)
 	refused("none", "cannot be examined: No such file");
 	refused("good/x", "/good is no directory");
 	refused("/tmp/x", "/tmp can be written by others");
+
+	/* The last part may be what it likes, or not there. */
+	assert_int_equal(conf_check_parents("none", &e), 0);
+	assert_int_equal(conf_check_parents("closed/none//", &e), 0);
+	assert_int_equal(conf_check_parents("open", &e), 0);
+	assert_int_equal(conf_check_parents("/none", &e), 0);
+	refused_parents("open/none",
+	    "/open can be written by others than "
+	    "root, who could exchange the directory");
+	refused_parents("/tmp/x", "/tmp can be written by others");
+	refused_parents("out/x", "/tmp can be written by others");
+	refused_parents("none/x", "cannot be examined: No such file");
 }
 
 /* Leave the directory as it was found, whatever the test did. */

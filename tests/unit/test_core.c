@@ -82,6 +82,24 @@ test_no_credential_waits_for_one(void **state)
 	assert_int_equal(w->dials, 1);
 }
 
+/* How the last link ended is not why there is none. */
+static void
+test_the_reason_is_the_credentials(void **state)
+{
+	struct world *w = *state;
+
+	world_up(w);
+	core_credential(w->gw, 0, 0, "/x: No such file or directory");
+	assert_string_equal(w->state, "connected");
+	link_event(w->gw, LE_LOST, "connection reset");
+	assert_string_equal(w->state, "unprovisioned");
+	assert_string_equal(
+	    w->gw->link.reason, "/x: No such file or directory");
+	assert_string_equal(w->gw->link.last_close.reason, "connection reset");
+	core_credential(w->gw, 0, 0, "/x: holds only white space");
+	assert_string_equal(w->gw->link.reason, "/x: holds only white space");
+}
+
 static void
 test_backoff_grows_and_is_forgiven(void **state)
 {
@@ -267,6 +285,34 @@ test_bad_lines_are_skipped_and_salvaged(void **state)
 	    "\"b3\"}\n"));
 	world_event(w, NULL, "c1", "still works");
 	assert_true(holds(&a->in, "still works"));
+}
+
+static void
+test_salvaged_is_only_what_can_be_an_id(void **state)
+{
+	struct world *w = *state;
+
+	world_up(w);
+	world_message(w, "{\"bufferId\":\"b\xff\"\n");
+	world_message(w, "{\"bufferId\":\"b\x01\"\n");
+	world_message(w, "{\"bufferId\":\"\"\n");
+	assert_int_equal(w->gw->count.lines_bad, 3);
+	assert_false(holds(&w->lines, "inbound_ack"));
+}
+
+static void
+test_salvage_leaves_what_an_agent_has(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, HELLO);
+
+	world_up(w);
+	world_event(w, "b1", "c1", "first");
+	world_message(w, "{\"type\":\"inbound\",\"bufferId\":\"b1\"\n");
+	assert_int_equal(w->gw->count.lines_bad, 1);
+	assert_false(holds(&w->lines, "inbound_ack"));
+	agent_acks(a, "first");
+	assert_int_equal(count(&w->lines, "inbound_ack"), 1);
 }
 
 static void
@@ -963,6 +1009,7 @@ main(void)
 	    T(test_first_connection),
 	    T(test_every_waiting_state_has_a_deadline),
 	    T(test_no_credential_waits_for_one),
+	    T(test_the_reason_is_the_credentials),
 	    T(test_backoff_grows_and_is_forgiven),
 	    T(test_4401_before_success_retries),
 	    T(test_4401_twice_after_success_disables),
@@ -971,6 +1018,8 @@ main(void)
 	    T(test_authd_gone_voids_a_dial_without_token),
 	    T(test_lines_across_messages_and_several_in_one),
 	    T(test_bad_lines_are_skipped_and_salvaged),
+	    T(test_salvaged_is_only_what_can_be_an_id),
+	    T(test_salvage_leaves_what_an_agent_has),
 	    T(test_event_with_more_members_than_a_doc_holds),
 	    T(test_delivery_splices_and_acknowledges),
 	    T(test_acks_leave_in_order_of_arrival),

@@ -346,6 +346,41 @@ test_thirty_two_identities(void **state)
 	assert_true(all->a->platforms == UINT32_MAX);
 }
 
+/* --- an agent that says nothing --- */
+
+static void
+test_agent_without_hello_does_not_stay(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *mute = world_agent(w, NULL),
+			   *wrong = world_agent(w, NULL),
+			   *late = world_agent(w, NULL);
+
+	agent_says(wrong, "{\"type\":\"hello\",\"platform\":\"none\"}");
+	agent_says(wrong, "{\"type\":\"going_idle\"}");
+	world_time(w, 29999);
+	assert_int_equal(w->gw->nagent, 3);
+	agent_says(late, HELLO);
+	world_time(w, 1);
+	assert_int_equal(w->gw->nagent, 1);
+	assert_true(mute->closed && wrong->closed && !late->closed);
+	assert_true(holds(&mute->in,
+	    "{\"type\":\"error\",\"error\":\"no hello within 30 s: connect "
+	    "again and say {\\\"type\\\":\\\"hello\\\"} first\"}\n"));
+	world_time(w, 3600 * 1000);
+	assert_false(late->closed);
+}
+
+static void
+test_agent_that_left_has_no_deadline(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, NULL);
+
+	core_agent_gone(a->a, "x");
+	assert_true(core_deadline(w->c) == TIMER_NEVER);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -364,6 +399,8 @@ main(void)
 	    T(test_operator_is_answered_when_the_gateway_goes),
 	    T(test_output_that_fails_ends_the_link),
 	    T(test_thirty_two_identities),
+	    T(test_agent_without_hello_does_not_stay),
+	    T(test_agent_that_left_has_no_deadline),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -207,6 +207,70 @@ overlong_own(void **state)
 	matches(got, "^6\tlink\tmain\tit is (\\\\x0a)+\\.\\.\\.\n");
 }
 
+/* A child that floods the log: so much, then a count. */
+static void
+flood(void *arg)
+{
+	struct log_collector *c = arg;
+	int i;
+
+	for (i = 0; i < 1000; i++)
+		log_collect(c, "6\tlink\tmain\tagain\n", 18);
+	log_collect_flush(c);
+	log_collect_flush(c); /* once is enough */
+}
+
+static unsigned
+lines_of(const char *text, const char *with)
+{
+	unsigned n = 0;
+
+	for (; (text = strstr(text, with)) != NULL; text++)
+		n++;
+	return n;
+}
+
+static void
+flood_is_bounded(void **state)
+{
+	struct log_collector c = {.name = "engine", .pid = 77};
+	unsigned said, left_out = 0;
+	const char *got, *count;
+
+	(void)state;
+	log_init(LOG_TO_PEOPLE, "relayd", LOG_INFO);
+	log_collect_bound(&c, 1, 20);
+	got = capture(flood, &c);
+	said = lines_of(got, "msg=\"again\"");
+	assert_in_range(said, 20, 30); /* a slow machine's seconds */
+	matches(got,
+	    "warn engine\\[77\\] event=log_suppressed msg=\"[0-9]+ lines are "
+	    "left out here: more than 20 at once and 1 a second after "
+	    "that\"\n");
+	count = strstr(got, "event=log_suppressed msg=\"");
+	while (count != NULL) {
+		count = strchr(count, '"') + 1;
+		left_out += (unsigned)strtoul(count, NULL, 10);
+		count = strstr(count, "event=log_suppressed msg=\"");
+	}
+	assert_int_equal(said + left_out, 1000);
+	buf_free(&c.line);
+}
+
+/* Another bound, as after a reload that asks for debug. */
+static void
+bound_changes(void **state)
+{
+	struct log_collector c = {.name = "engine", .pid = 77};
+
+	(void)state;
+	log_init(LOG_TO_PEOPLE, "relayd", LOG_INFO);
+	log_collect_bound(&c, 1000, 500);
+	log_collect_bound(&c, 1, 20);
+	assert_in_range(lines_of(capture(flood, &c), "msg=\"again\""), 20, 30);
+	buf_free(&c.line);
+}
+
 /* At every capacity: terminated, within it, no half escape or character. */
 static void
 vis_is_cut_whole(void **state)
@@ -275,6 +339,8 @@ main(void)
 	    cmocka_unit_test(other_lines),
 	    cmocka_unit_test(overlong_lines),
 	    cmocka_unit_test(overlong_own),
+	    cmocka_unit_test(flood_is_bounded),
+	    cmocka_unit_test(bound_changes),
 	    cmocka_unit_test(vis_is_cut_whole),
 	    cmocka_unit_test(nobody_reads),
 	};

@@ -22,7 +22,7 @@
 /* An end under test: what came out of it. */
 struct end {
 	struct pipe *p;
-	unsigned messages, bads, gones;
+	unsigned messages, lackings, bads, gones;
 	enum msg_type type;
 	uint32_t corr;
 	uint64_t seq;
@@ -96,7 +96,20 @@ on_gone(struct pipe *p, void *arg)
 	}
 }
 
-static const struct pipe_ops ops = {on_message, on_bad, on_gone};
+static const char *
+on_lacking(struct pipe *p, struct msg *m, void *arg)
+{
+	struct end *e = arg;
+
+	(void)p;
+	assert_int_equal(m->fd, -1);
+	e->lackings++;
+	e->type = m->type;
+	return e->offend;
+}
+
+static const struct pipe_ops ops = {on_message, on_lacking, on_bad, on_gone};
+static const struct pipe_ops ops_plain = {on_message, NULL, on_bad, on_gone};
 
 static unsigned
 open_fds(void)
@@ -460,21 +473,114 @@ unwanted_descriptor(void **state)
 	is_bad(t, "descriptor", fds);
 }
 
+/* Let what was sent arrive while there is room for so many descriptors. */
+static void
+settle_with_room(struct pair *t, unsigned room)
+{
+	struct rlimit was, now;
+	int next = null_fd(); /* the lowest number that is free */
+
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	now = was;
+	now.rlim_cur = (rlim_t)next + room;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+	settle(t);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+}
+
+/* Our own lack is not the sender's offence, and the pipe goes on. */
 static void
 descriptor_without_room(void **state)
 {
 	struct pair *t = *state;
-	struct rlimit was, now;
 	unsigned fds = open_fds();
 
 	send_raw(t, "\x93\x03\x00\x01", 4, 1);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
-	now = was;
-	now.rlim_cur = 3;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+	settle_with_room(t, 0);
+	assert_int_equal(t->b.lackings, 1);
+	assert_int_equal(t->b.type, MSG_PEER);
+	assert_int_equal(t->b.messages + t->b.bads + t->b.gones, 0);
+	assert_int_equal(open_fds(), fds);
+	send_raw(t, "\x93\x03\x00\x01", 4, 1);
 	settle(t);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
-	is_bad(t, "cannot be received", fds);
+	assert_int_equal(t->b.messages, 1);
+	assert_int_not_equal(t->b.fd, -1);
+}
+
+static void
+descriptor_without_room_or_handler(void **state)
+{
+	struct pair *t = *state;
+
+	pipe_free(t->b.p);
+	close(t->raw);
+	{
+		int fd[2];
+
+		assert_int_equal(pipe_pair(fd), 0);
+		t->raw = fd[0];
+		t->b.p = pipe_new(t->base, fd[1], ROLE_ENGINE, ROLE_SUPERVISOR,
+		    &ops_plain, &t->b);
+	}
+	send_raw(t, "\x93\x03\x00\x01", 4, 1);
+	settle_with_room(t, 0);
+	assert_int_equal(t->b.messages + t->b.bads + t->b.gones, 0);
+	send_raw(t, "\x93\x01\x05\x07", 4, 0); /* PING */
+	settle(t);
+	assert_int_equal(t->b.messages, 1);
+}
+
+/* What the sender must not send is no better for our lack: a message that has
+ * no descriptor, one of the wrong form, the handler's phrase, more than one. */
+
+static void
+unwanted_descriptor_without_room(void **state)
+{
+	struct pair *t = *state;
+	unsigned fds = open_fds();
+
+	send_raw(t, "\x93\x01\x05\x07", 4, 1); /* PING */
+	settle_with_room(t, 0);
+	assert_int_equal(t->b.lackings, 0);
+	is_bad(t, "descriptor with a message that has none", fds);
+}
+
+static void
+empty_without_room(void **state)
+{
+	struct pair *t = *state;
+	unsigned fds = open_fds();
+
+	send_raw(t, "", 0, 1);
+	settle_with_room(t, 0);
+	is_bad(t, "not an array", fds);
+	assert_int_equal(t->b.gones, 0);
+}
+
+static void
+phrase_without_room(void **state)
+{
+	struct pair *t = *state;
+	unsigned fds = open_fds();
+
+	t->b.offend = "nobody asked";
+	send_raw(t, "\x93\x03\x00\x01", 4, 1);
+	settle_with_room(t, 0);
+	assert_int_equal(t->b.lackings, 1);
+	is_bad(t, "nobody asked", fds);
+}
+
+static void
+two_descriptors_with_room_for_one(void **state)
+{
+	struct pair *t = *state;
+	unsigned fds = open_fds();
+
+	send_raw(t, "\x93\x03\x00\x01", 4, 2);
+	settle_with_room(t, 1);
+	assert_int_equal(t->b.lackings, 0);
+	is_bad(t, "more than one descriptor", fds);
 }
 
 static void
@@ -585,6 +691,11 @@ main(void)
 	    RAW(eight_descriptors),
 	    RAW(unwanted_descriptor),
 	    RAW(descriptor_without_room),
+	    RAW(descriptor_without_room_or_handler),
+	    RAW(unwanted_descriptor_without_room),
+	    RAW(empty_without_room),
+	    RAW(phrase_without_room),
+	    RAW(two_descriptors_with_room_for_one),
 	    RAW(too_long),
 	    RAW(rubbish),
 	    RAW(empty),

@@ -302,10 +302,36 @@ room_has_an_end(void **state)
 	assert_non_null(strstr(all.stage[g].reason, "finds no room"));
 }
 
+/* What a reload must not take. */
+static void
+checked(void **state)
+{
+	struct msg_conf_credential none = {.gateway = 1,
+	    .name = SPAN_LIT("other"),
+	    .id = SPAN_LIT("gw"),
+	    .source = CRED_NONE,
+	    .label = SPAN_LIT("no secret")};
+	char why[LIMIT_REASON + 1];
+
+	(void)state;
+	secret_stage(&all);
+	add_text(0, "gw", "abc");
+	assert_null(secret_add(&all, &none, -1));
+	assert_null(secret_check(&all, why, sizeof(why)));
+	secret_stage(&all);
+	add_text(0, "gw", " \n");
+	assert_ptr_equal(secret_check(&all, why, sizeof(why)), why);
+	assert_string_equal(
+	    why, "the secret of gateway main: /etc/s: holds only white space");
+	secret_abort(&all);
+	assert_null(secret_check(&all, why, sizeof(why)));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(checked, setup, teardown),
 	    cmocka_unit_test_setup_teardown(taken, setup, teardown),
 	    cmocka_unit_test_setup_teardown(refused, setup, teardown),
 	    cmocka_unit_test_setup_teardown(sealed, setup, teardown),
