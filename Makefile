@@ -131,6 +131,11 @@ lint:			## formatting, static analysis, manuals, scripts, promises about the cod
 	@$(MAKE) all
 	@scripts/lint
 
+FUZZ_SECONDS ?= 10
+fuzz:			## fuzz every target for FUZZ_SECONDS=10 (0: only over what is kept)
+	@scripts/deps install build fuzz
+	+@tests/fuzz/run $(FUZZ_SECONDS)
+
 bench: all		## measure (tests/bench)
 	@scripts/deps check build test
 	@tests/bench/run
@@ -181,6 +186,6 @@ help:			## this list
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: all units unit e2e check check-release lint bench demo play deps install uninstall clean help FORCE
+.PHONY: all units unit e2e check check-release lint fuzz bench demo play deps install uninstall clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -223,7 +223,9 @@ check_unique(struct conf_ctx *x, size_t i, const struct conf_node *gw)
 			continue;
 		set_path(x, g, "id");
 		at = key_node(gw, "id");
-		return conf_fail(x, at == NULL ? gw->key : at,
+		if (at == NULL && gw != NULL)
+			at = gw->key;
+		return conf_fail(x, at,
 		    "the same connector and the same gateway id as "
 		    "gateways.%s on line %u; give each gateway its own id",
 		    o->name, o->line);

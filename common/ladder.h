@@ -13,11 +13,12 @@
 
 struct ladder {
 	enum role role;
-	int parent;	      /* pid of the supervisor, to be checked again */
-	const char *root;     /* directory to chroot into as root; NULL */
-	const char *writable; /* Landlock: the one directory it may use, as seen
-				 after the chroot; NULL */
-	const uint16_t *port; /* Landlock: TCP ports it may connect to */
+	int parent;	  /* pid of the supervisor, to be checked again */
+	const char *root; /* directory to chroot into as root; NULL */
+	/* Landlock: the one directory it may use, as seen after the chroot, or
+	 * NULL; TCP ports it may connect to. */
+	const char *writable;
+	const uint16_t *port;
 	size_t nport;
 	/* results */
 	uint32_t wanted, held; /* LAYER_BITs; held by probe */

@@ -117,11 +117,15 @@ secret_other(const struct secrets *s, uint32_t gateway)
 const char *
 secret_check(const struct secrets *s, char *why, size_t cap)
 {
-	const struct secret *c;
+	const struct secret *c, *now;
 
 	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++) {
 		c = &s->stage[g];
+		now = &s->live[g];
 		if (!c->present || c->source == CRED_NONE || c->text.p != NULL)
+			continue;
+		/* One that has none already loses nothing. */
+		if (now->present && now->text.p == NULL)
 			continue;
 		snprintf(why, cap, "the secret of gateway %s: %s", c->name,
 		    c->reason);

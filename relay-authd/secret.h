@@ -50,8 +50,9 @@ secret_add(struct secrets *s, const struct msg_conf_credential *m, int fd);
 /* Whether the stage has another gateway or credential, or none, where this
  * one is. */
 int secret_other(const struct secrets *s, uint32_t gateway);
-/* Whether each secret that the stage was given can be taken.  NULL, or what is
- * wrong with the first that cannot, in why. */
+/* Whether each secret that the stage was given can be taken, but for gateways
+ * that live without one already.  NULL, or what is wrong with the first that
+ * cannot, in why. */
 const char *secret_check(const struct secrets *s, char *why, size_t cap);
 /* Live by the stage. */
 void secret_commit(struct secrets *s, int64_t now, uint64_t now_ms);

@@ -309,9 +309,9 @@ measure(const struct table *t, size_t width[COLUMNS_MAX])
 void
 table_print(struct table *t, FILE *f)
 {
-	size_t width[COLUMNS_MAX], i, col = 0;
+	size_t width[COLUMNS_MAX] = {0}, i, col = 0;
 
-	if (!t->failed && t->ncol <= COLUMNS_MAX && f != NULL) {
+	if (!t->failed && t->ncol > 0 && t->ncol <= COLUMNS_MAX && f != NULL) {
 		measure(t, width);
 		for (i = 0; i < t->ncol; i++)
 			put_cell(t, f, t->head[i], TINT_DIM, i, width);

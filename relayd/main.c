@@ -243,9 +243,10 @@ static void
 say_passed(const struct sup_env *env)
 {
 	const char *fds = sup_env_get(env, "LISTEN_FDS");
-	const char *pid = sup_env_get(env, "LISTEN_PID");
+	const char *pid = sup_env_get(env, "LISTEN_PID"), *bad;
 
-	if (fds != NULL && pid != NULL && atol(pid) == (long)getpid())
+	if (fds != NULL && pid != NULL &&
+	    strtonum(pid, 1, INT32_MAX, &bad) == getpid())
 		log_warn("listen", NULL,
 		    "the service manager passed sockets: "
 		    "they were closed, relayd makes its own (socket activation "

@@ -42,10 +42,13 @@ memory_kb(pid_t pid)
 	if (read_proc(pid, "smaps_rollup", text, sizeof(text)) == 0 &&
 	    (p = strstr(text, "\nPss:")) != NULL)
 		return (uint32_t)strtoul(p + 5, NULL, 10);
+	/* Its second number: pages that are resident. */
 	if (read_proc(pid, "statm", text, sizeof(text)) == 0 &&
-	    sscanf(text, "%*u %lu", &pages) == 1)
+	    (p = strchr(text, ' ')) != NULL) {
+		pages = strtoul(p + 1, NULL, 10);
 		return (uint32_t)(pages * (unsigned long)sysconf(_SC_PAGESIZE) /
 		    1024);
+	}
 	return 0;
 }
 

@@ -31,6 +31,16 @@ send_item(struct slice *sl, enum msg_type type, const void *fields, int fd)
 }
 
 /* relay-authd: id and secret. */
+/* A reload does not take a credential away by mistake, nor add a gateway that
+ * cannot work; one that has none already loses nothing. */
+static int
+would_lose(const struct slice *sl, size_t i)
+{
+	const struct sup_slot *at = &sl->s->slots.slot[sl->p->slot[i]];
+
+	return !sl->fresh && strcmp(at->state, "unprovisioned") != 0;
+}
+
 static int
 send_credential(struct slice *sl, size_t i)
 {
@@ -40,8 +50,7 @@ send_credential(struct slice *sl, size_t i)
 	int r;
 
 	sup_cred_open(&cred, &sl->s->env, g);
-	/* A reload does not take a credential away by mistake. */
-	if (cred.bad && !sl->fresh) {
+	if (cred.bad && would_lose(sl, i)) {
 		snprintf(sl->e->text, sizeof(sl->e->text),
 		    "gateways.%s.secret: %.970s", g->name, cred.label);
 		return -1;

@@ -233,7 +233,8 @@ descend(struct gateway *gw, const struct json_doc **doc, int *node,
 static const char *
 origin_event(struct gateway *gw, int event, struct origin *o)
 {
-	static const struct json_want want = JSON_WANT("source", JSON_T(JSON_OBJECT), 1);
+	static const struct json_want want =
+	    JSON_WANT("source", JSON_T(JSON_OBJECT), 1);
 	const struct json_doc *doc = &gw->core->doc;
 	const struct gateway_conf *conf = &gw->conf;
 	const char *why;
@@ -261,7 +262,8 @@ origin_event(struct gateway *gw, int event, struct origin *o)
 static const char *
 origin_forward(struct gateway *gw, int forward, struct origin *o)
 {
-	static const struct json_want want = JSON_WANT("platform", JSON_T(JSON_STRING), 1);
+	static const struct json_want want =
+	    JSON_WANT("platform", JSON_T(JSON_STRING), 1);
 	const struct json_doc *doc = &gw->core->doc;
 	int n;
 

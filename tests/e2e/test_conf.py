@@ -7,8 +7,6 @@ import subprocess
 
 import pytest
 
-from relay import BUILD
-
 GOOD = """\
 gateways:
   main:
@@ -118,8 +116,7 @@ def test_a_file_that_others_can_write(make_relayd, connector):
 
 
 def test_check_only(relayd):
-    words = [str(relayd.daemon.programs / "relayd"), "-n", "-f",
-             str(relayd.conf)]
+    words = relayd.daemon.command("relayd", "-n", "-f", relayd.conf)
     done = subprocess.run(words, capture_output=True, text=True, check=False,
                           env=relayd.environment(), timeout=20)
     assert done.returncode == 0
@@ -128,12 +125,12 @@ def test_check_only(relayd):
     assert done.returncode == 0
 
 
-def test_usage():
+def test_usage(daemon):
     for words, code in ((["-x"], 64), (["extra"], 64), (["-v"], 0)):
-        done = subprocess.run([str(BUILD / "relayd"), *words], timeout=20,
+        done = subprocess.run(daemon.command("relayd", *words), timeout=20,
                               capture_output=True, text=True, check=False)
         assert done.returncode == code, (words, done)
-    done = subprocess.run([str(BUILD / "relay-authd")], timeout=20,
+    done = subprocess.run(daemon.command("relay-authd"), timeout=20,
                           capture_output=True, text=True, check=False)
     assert done.returncode == 64 and "relayd" in done.stderr
 

@@ -127,7 +127,9 @@ def test_status_ends_with_the_worst(make_relayd, make_connector):
     connector.revoke("gw-c")
     assert "revoked" in state("c", "disabled", 151)
     relayd.write("d.secret", "\n", 0o600)
-    assert relayd.ctl("reload").returncode == 0
+    done = relayd.ctl("reload")     # does not take a credential away
+    assert done.returncode == 1 and "white space" in done.stderr
+    relayd.kill_and_wait("authd")   # which reads it anew
     connector.drop(gateway="gw-d")
     assert "white space" in state("d", "unprovisioned", 152)
     done = relayd.ctl("status", "nope")

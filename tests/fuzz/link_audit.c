@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: ISC */
+/* The core's own books: counts are those of the lists, each thing stands where
+ * it says it stands, and whoever waits has a deadline. */
+#include "link_world.h"
+
+/* Sums over all deliveries. */
+struct sums {
+	uint32_t n;
+	uint64_t bytes;
+};
+
+static void
+audit_queue(const struct delivery_queue *q, const struct agent *a, int inflight,
+    uint32_t n, struct sums *sums)
+{
+	const struct delivery *d;
+	uint32_t count = 0;
+
+	TAILQ_FOREACH (d, q, entry) {
+		CHECK(d->agent == a && !d->done);
+		CHECK(d->inflight == inflight);
+		CHECK(d->session != NULL && d->session->open > 0);
+		CHECK(!d->session->pinned);
+		if (a != NULL)
+			CHECK(d->session->agent == a);
+		sums->bytes += d->linelen;
+		count++;
+	}
+	CHECK(count == n);
+	sums->n += count;
+}
+
+static uint32_t
+length(const struct delivery_queue *q)
+{
+	const struct delivery *d;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH (d, q, entry)
+		n++;
+	return n;
+}
+
+static void
+audit_agent(const struct agent *a, struct sums *sums)
+{
+	const struct delivery *oldest = TAILQ_FIRST(&a->inflight);
+	uint64_t before;
+
+	CHECK(a->state == AGENT_NEW || a->state == AGENT_READY);
+	if (a->state == AGENT_NEW)
+		CHECK(a->ninflight == 0 && a->nqueued == 0);
+	CHECK(a->window >= 1 && a->window <= LIMIT_WINDOW);
+	CHECK(timer_armed(&a->ack_timer) == (oldest != NULL));
+	before = sums->bytes;
+	audit_queue(&a->inflight, a, 1, a->ninflight, sums);
+	CHECK(sums->bytes - before == a->inflight_bytes);
+	audit_queue(&a->queued, a, 0, a->nqueued, sums);
+}
+
+static void
+audit_sessions(const struct gateway *gw, uint32_t deliveries)
+{
+	const struct delivery_state *ds = &gw->delivery;
+	const struct session *s;
+	const struct agent *a;
+	const struct hnode *n;
+	uint32_t i, idle = 0, open = 0, total = 0, owned = 0;
+
+	for (i = 0; i < ds->sessions.nbucket; i++)
+		for (n = ds->sessions.bucket[i]; n != NULL; n = n->next) {
+			s = (const struct session *)(const void
+				*)((const char *)n -
+			    offsetof(struct session, node));
+			total++;
+			open += s->open;
+			idle += s->open == 0;
+			owned += s->agent != NULL;
+		}
+	CHECK(total == ds->sessions.n && open == deliveries);
+	CHECK(idle == ds->nidle);
+	TAILQ_FOREACH (s, &ds->idle, lru) {
+		CHECK(s->open == 0);
+		idle--;
+	}
+	CHECK(idle == 0);
+	TAILQ_FOREACH (a, &gw->agents, entry)
+		owned -= a->nsession;
+	CHECK(owned == 0);
+}
+
+static void
+audit_deliveries(const struct gateway *gw)
+{
+	const struct delivery_state *ds = &gw->delivery;
+	struct sums sums = {0, 0};
+	const struct delivery *d;
+	const struct agent *a;
+	uint64_t before = 0;
+
+	TAILQ_FOREACH (a, &gw->agents, entry)
+		audit_agent(a, &sums);
+	audit_queue(&ds->unplaced, NULL, 0, length(&ds->unplaced), &sums);
+	TAILQ_FOREACH (d, &ds->unplaced, entry) {
+		CHECK(d->id > before);
+		before = d->id;
+	}
+	CHECK(sums.n == ds->n && ds->n == ds->by_id.n);
+	audit_sessions(gw, sums.n);
+	d = TAILQ_FIRST(&ds->order);
+	CHECK(d == NULL || !d->done);
+	TAILQ_FOREACH (d, &ds->order, order) {
+		CHECK(d->ordered && d->cidlen > 0);
+		if (d->done)
+			sums.bytes += d->linelen;
+	}
+	CHECK(sums.bytes == ds->bytes);
+	if (ds->bytes > LIMIT_PENDING_HIGH)
+		CHECK(ds->paused);
+	if (ds->bytes <= LIMIT_PENDING_LOW)
+		CHECK(!ds->paused);
+}
+
+static uint32_t
+audit_requests(const struct outbound_queue *q, int queued, uint64_t *bytes)
+{
+	const struct outbound *o;
+	uint64_t before = 0;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH (o, q, entry) {
+		CHECK(o->queued == queued && o->deadline >= before);
+		before = o->deadline;
+		*bytes += o->linelen;
+		n++;
+	}
+	return n;
+}
+
+static void
+audit_outbound(const struct gateway *gw)
+{
+	const struct outbound_state *os = &gw->outbound;
+	const struct agent *a;
+	const struct outbound *o;
+	uint64_t bytes = 0;
+	uint32_t n;
+
+	n = audit_requests(&os->waiting, 0, &bytes) +
+	    audit_requests(&os->sent, 1, &bytes);
+	CHECK(bytes == os->bytes && bytes <= LIMIT_LINK_QUEUE + LIMIT_LINE);
+	CHECK(n == os->n && n == os->by_id.n);
+	CHECK(n <= LIMIT_OUTBOUND);
+	CHECK((n > 0) == timer_armed(&os->timer));
+	if (!gw->wire.open)
+		CHECK(TAILQ_EMPTY(&os->sent));
+	TAILQ_FOREACH (a, &gw->agents, entry) {
+		n = 0;
+		TAILQ_FOREACH (o, &os->waiting, entry)
+			n += o->agent == a;
+		TAILQ_FOREACH (o, &os->sent, entry)
+			n += o->agent == a;
+		CHECK(n == a->noutbound && n <= LIMIT_OUTBOUND_AGENT);
+	}
+}
+
+static void
+audit_timers(const struct timers *ts)
+{
+	uint32_t i;
+
+	for (i = 0; i < ts->n; i++) {
+		CHECK(ts->heap[i]->slot == i + 1);
+		if (i > 0)
+			CHECK(ts->heap[(i - 1) / 2]->when <= ts->heap[i]->when);
+	}
+}
+
+static void
+audit_link(const struct world *w)
+{
+	const struct link *l = &w->gw->link;
+	enum link_state s = l->state;
+	int waits = s == LINK_WAIT || (s >= LINK_DIAL && s <= LINK_HELLO) ||
+	    s == LINK_DRAIN || s == LINK_CLOSE;
+	int connected = s >= LINK_HELLO && s <= LINK_CLOSE;
+
+	CHECK(s > LINK_NONE && s < LINK_STATES);
+	CHECK(timer_armed(&l->timer) == waits);
+	CHECK(w->connected == connected && w->gw->wire.open == connected);
+	CHECK(timer_armed(&l->ping_timer) == connected);
+	if (s == LINK_HELLO || s == LINK_UP)
+		CHECK(timer_armed(&l->pong_timer) == (l->ping_at != 0));
+	CHECK((w->asked == ASKED_DIAL) == (s == LINK_DIAL));
+	CHECK((w->asked == ASKED_TLS) == (s == LINK_TLS));
+	CHECK((w->asked == ASKED_MINT) == (s == LINK_TOKEN));
+	CHECK((w->asked == ASKED_UPGRADE) == (s == LINK_UPGRADE));
+	/* A new connection is read until it brings an event. */
+	CHECK(!connected || w->reading || w->gw->delivery.paused);
+	if (s != LINK_UNPROVISIONED && s != LINK_DISABLED &&
+	    s != LINK_STOPPED && !connected && s != LINK_UPGRADE)
+		CHECK(l->usable);
+}
+
+void
+audit(const struct world *w)
+{
+	const struct gateway *gw = w->gw;
+	const struct agent *a;
+	uint32_t n = 0;
+	int i;
+
+	audit_link(w);
+	audit_deliveries(gw);
+	audit_outbound(gw);
+	audit_timers(&w->c->timers);
+	CHECK(link_phase(gw)[0] != '\0');
+	CHECK(delivery_oldest(gw) <= w->now - BEGIN_MS);
+	TAILQ_FOREACH (a, &gw->agents, entry)
+		n++;
+	CHECK(n == gw->nagent && n == w->c->nagent);
+	for (i = 0; i < AGENTS; i++)
+		if (w->slot[i].a != NULL) {
+			n--;
+			CHECK(w->slot[i].a->ninflight == w->slot[i].nheld);
+		}
+	CHECK(n == 0);
+	CHECK(gw->egress.n == gw->egress.chats.n);
+	CHECK(gw->egress.n <= LIMIT_CHATS);
+}

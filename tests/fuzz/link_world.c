@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: ISC */
+/* The world as the core sees it: what it asks for, the clock, settings. */
+#include "link_world.h"
+
+static void
+ask(struct world *w, enum asked what)
+{
+	CHECK(!w->connected);
+	w->asked = what;
+}
+
+static void
+on_dial(void *arg, struct gateway *gw)
+{
+	(void)gw;
+	ask(arg, ASKED_DIAL);
+}
+
+static void
+on_tls(void *arg, struct gateway *gw)
+{
+	(void)gw;
+	ask(arg, ASKED_TLS);
+}
+
+static void
+on_mint(void *arg, struct gateway *gw)
+{
+	(void)gw;
+	ask(arg, ASKED_MINT);
+}
+
+static void
+on_upgrade(void *arg, struct gateway *gw)
+{
+	(void)gw;
+	ask(arg, ASKED_UPGRADE);
+}
+
+static void
+on_drop(void *arg, struct gateway *gw)
+{
+	struct world *w = arg;
+
+	(void)gw;
+	w->asked = ASKED_NOTHING;
+	if (w->connected)
+		connector_end(w);
+	buf_reset(&w->to_core);
+}
+
+/* A close frame is the last word: the engine pushes it at once. */
+static void
+on_output(void *arg, struct gateway *gw)
+{
+	struct world *w = arg;
+
+	if (gw->wire.close_sent && !w->stalled)
+		connector_read(w, SIZE_MAX);
+}
+
+static void
+on_read(void *arg, struct gateway *gw, int on)
+{
+	struct world *w = arg;
+
+	(void)gw;
+	w->reading = on != 0;
+}
+
+static int
+on_agent_send(void *arg, struct agent *a, const struct span *piece, int n)
+{
+	struct slot *s = a->io;
+	struct buf b;
+	int i;
+
+	(void)arg;
+	CHECK(s->a == a);
+	if (s->deaf || s->lost) {
+		s->lost = 1;
+		return -1;
+	}
+	buf_init(&b, 0);
+	for (i = 0; i < n; i++)
+		CHECK(buf_adds(&b, piece[i]) == 0);
+	agents_hear(s, buf_span(&b));
+	buf_free(&b);
+	return 0;
+}
+
+static void
+on_agent_close(void *arg, struct agent *a, const char *reason)
+{
+	struct slot *s = a->io;
+
+	(void)arg;
+	CHECK(s->a == a && reason[0] != '\0');
+	agents_leave(s);
+}
+
+static void
+on_state(void *arg, struct gateway *gw)
+{
+	(void)arg;
+	CHECK(link_public(gw)[0] != '\0');
+}
+
+static void
+on_result(void *arg, uint64_t cookie, struct span result)
+{
+	struct json_doc doc;
+	struct world *w = arg;
+
+	CHECK(json_parse(&doc, result.p, result.len, 1) == 0);
+	CHECK(cookie >= 1 && cookie <= w->nrequest);
+	CHECK(w->request[cookie - 1].operator);
+	agents_answered(w, cookie - 1, -1);
+}
+
+static void
+on_remark(void *arg, struct gateway *gw, int level, const char *event,
+    const char *text)
+{
+	(void)arg;
+	(void)gw;
+	CHECK(level >= 0 && level <= 7 && event[0] != '\0' && text[0] != '\0');
+}
+
+static void
+on_tap(void *arg, struct gateway *gw, enum tap_dir dir, struct span line)
+{
+	(void)arg;
+	CHECK(gw->taps > 0 && dir <= TAP_TO_AGENT);
+	CHECK(memchr(line.p, '\n', line.len) == NULL);
+}
+
+static const struct core_io world_io = {on_dial, on_tls, on_mint, on_upgrade,
+    on_drop, on_output, on_read, on_agent_send, on_agent_close, on_state,
+    on_result, on_remark, on_tap};
+
+void
+world_conf(struct world *w, unsigned variant)
+{
+	static const char *const platform[][3] = {
+	    {"discord", "telegram", "slack"},
+	    {"telegram", "discord", NULL},
+	    {"discord", "whatsapp", "relay"},
+	};
+	struct gateway_conf *gc = &w->conf;
+	unsigned i, set = variant % 4 == 3 ? 0 : variant % 4;
+
+	memset(gc, 0, sizeof(*gc));
+	(void)strlcpy(gc->name, "main", sizeof(gc->name));
+	gc->reconnect_min_ms = variant % 4 == 3 ? 10 : 1000;
+	gc->reconnect_max_ms = 30000;
+	gc->window = variant % 4 == 2 ? 1 : 4;
+	gc->ack_timeout_ms = 120000;
+	gc->group_per_user = variant % 4 != 1;
+	gc->thread_per_user = variant % 4 == 1;
+	for (i = 0; i < 3 && platform[set][i] != NULL; i++) {
+		(void)strlcpy(gc->identity[i].platform, platform[set][i],
+		    sizeof(gc->identity[i].platform));
+		(void)strlcpy(gc->identity[i].bot_id, i == 0 ? "1" : "\"\\",
+		    sizeof(gc->identity[i].bot_id));
+		gc->nidentity++;
+	}
+	if (variant % 4 == 2)
+		gc->identity[0].manifest = (char *)(uintptr_t) "[]";
+}
+
+/* Each core has an epoch of its own, as in the daemon. */
+static void
+begin(struct world *w)
+{
+	unsigned char seed[32];
+
+	memset(seed, 7, sizeof(seed));
+	seed[31] = (unsigned char)w->epoch++;
+	w->c = core_new(&world_io, w, seed, w->now);
+	CHECK(w->c != NULL);
+	w->gw = core_gateway_add(w->c, 3, &w->conf, w->seen, w);
+	CHECK(w->gw != NULL);
+}
+
+struct world *
+world_new(void)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	int i;
+
+	CHECK(w != NULL);
+	w->now = BEGIN_MS;
+	w->reading = 1;
+	w->rng = 1;
+	w->seen = calloc(1, LIMIT_SEEN_BYTES);
+	CHECK(w->seen != NULL);
+	for (i = 0; i < AGENTS; i++)
+		w->slot[i].w = w;
+	buf_init(&w->to_core, 0);
+	buf_init(&w->from_core, 0);
+	buf_init(&w->line, 0);
+	world_conf(w, 0);
+	begin(w);
+	return w;
+}
+
+void
+world_free(struct world *w)
+{
+	int i;
+
+	core_free(w->c);
+	buf_free(&w->to_core);
+	buf_free(&w->from_core);
+	buf_free(&w->line);
+	for (i = 0; i < AGENTS; i++)
+		free(w->slot[i].held);
+	free(w->item);
+	free(w->written);
+	free(w->seen);
+	free(w);
+}
+
+void
+world_restart(struct world *w)
+{
+	uint32_t i;
+
+	core_free(w->c);
+	for (i = 0; i < AGENTS; i++)
+		CHECK(w->slot[i].a == NULL);
+	for (i = 0; i < EVENTS; i++)
+		w->event[i].live = 0;
+	for (i = 0; i < w->nrequest; i++)
+		w->request[i] = (struct request){-1, 1, 0};
+	w->nitem = 0;
+	w->nwritten = 0;
+	w->nopen = 0;
+	CHECK(!w->connected && w->asked == ASKED_NOTHING);
+	begin(w);
+}
+
+void
+world_pad(struct world *w, struct buf *b)
+{
+	char *p;
+
+	if (w->padding == 0 || w->padded >= PADDED)
+		return;
+	p = buf_reserve(b, w->padding);
+	CHECK(p != NULL);
+	memset(p, 'p', w->padding);
+	buf_commit(b, w->padding);
+	w->padded += w->padding;
+}
+
+/* Bytes near which the queue to the connector may refuse a line. */
+#define NEARLY_FULL (LIMIT_LINK_QUEUE - 2 * LIMIT_LINE)
+
+void
+world_turn(struct world *w)
+{
+	struct slot *s;
+	struct agent *a;
+
+	/* Then acknowledgements are left out. */
+	if (buf_len(&w->gw->wire.out) + buf_len(&w->gw->wire.lines) >
+	    NEARLY_FULL)
+		w->skipped = 1;
+	core_turn(w->c);
+	if (!w->stalled)
+		connector_read(w, SIZE_MAX);
+	for (s = w->slot; s < w->slot + AGENTS; s++)
+		if (s->lost && (a = s->a) != NULL) {
+			agents_leave(s);
+			core_agent_gone(a, "its queue is full");
+		}
+}
+
+void
+world_time(struct world *w, uint64_t ms)
+{
+	uint64_t end = w->now + ms, next;
+
+	while ((next = core_deadline(w->c)) <= end) {
+		if (next > w->now)
+			w->now = next;
+		core_now(w->c, w->now);
+		world_turn(w);
+	}
+	w->now = end;
+	core_now(w->c, w->now);
+	world_turn(w);
+}
