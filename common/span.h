@@ -31,4 +31,15 @@ span_eq(struct span a, struct span b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
 }
 
+/* Copy into a C string of cap bytes, cut where it does not fit. */
+static inline void
+span_copy(char *to, size_t cap, struct span s)
+{
+	if (s.len >= cap)
+		s.len = cap - 1;
+	if (s.len > 0)
+		memcpy(to, s.p, s.len);
+	to[s.len] = '\0';
+}
+
 #endif

@@ -52,16 +52,6 @@ close_fd(int *fd)
 	*fd = -1;
 }
 
-static void
-copy(char *to, size_t cap, struct span s)
-{
-	if (s.len >= cap)
-		s.len = cap - 1;
-	if (s.len > 0)
-		memcpy(to, s.p, s.len);
-	to[s.len] = '\0';
-}
-
 static const char *refuse(struct engine *, const char *, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -141,9 +131,9 @@ item_gateway(struct engine *e, struct msg *m)
 		return "out of memory";
 	st->listen_fd = st->seen_fd = -1;
 	st->changed = g->changed != 0;
-	copy(st->conf.name, sizeof(st->conf.name), g->name);
-	copy(st->url_text, sizeof(st->url_text), g->url);
-	copy(st->server_name, sizeof(st->server_name), g->server_name);
+	span_copy(st->conf.name, sizeof(st->conf.name), g->name);
+	span_copy(st->url_text, sizeof(st->url_text), g->url);
+	span_copy(st->server_name, sizeof(st->server_name), g->server_name);
 	if ((why = url_parse(&st->url, g->url)) != NULL)
 		return refuse(e, "gateways.%s.url: %s", st->conf.name, why);
 	st->conf.reconnect_min_ms = (uint32_t)g->reconnect_min_ms;
@@ -165,8 +155,8 @@ item_identity(struct engine *e, struct msg *m)
 	if (conf->nidentity == LIMIT_IDENTITIES)
 		return refuse(e, "gateways.%s.identities: more than %d",
 		    conf->name, LIMIT_IDENTITIES);
-	copy(id->platform, sizeof(id->platform), i->platform);
-	copy(id->bot_id, sizeof(id->bot_id), i->bot_id);
+	span_copy(id->platform, sizeof(id->platform), i->platform);
+	span_copy(id->bot_id, sizeof(id->bot_id), i->bot_id);
 	if (i->manifest.len > 0 &&
 	    (id->manifest = strndup(i->manifest.p, i->manifest.len)) == NULL)
 		return "out of memory";
@@ -181,7 +171,7 @@ item_ca(struct engine *e, struct msg *m)
 
 	if (st->ca != NULL)
 		return "a CA bundle twice";
-	copy(st->ca_label, sizeof(st->ca_label), m->u.conf_ca.label);
+	span_copy(st->ca_label, sizeof(st->ca_label), m->u.conf_ca.label);
 	st->ca = ca_load(
 	    e->cas, m->fd, st->ca_label, e->stage->why, sizeof(e->stage->why));
 	return st->ca == NULL ? e->stage->why : NULL;

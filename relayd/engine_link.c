@@ -14,16 +14,6 @@
  * read at once: half of a common second-level cache. */
 #define SATED_BYTES (512U * 1024)
 
-static void
-copy(char *to, size_t cap, struct span s)
-{
-	if (s.len >= cap)
-		s.len = cap - 1;
-	if (s.len > 0)
-		memcpy(to, s.p, s.len);
-	to[s.len] = '\0';
-}
-
 /* A connection whose upgrade is done: the core's wire. */
 
 static size_t
@@ -265,7 +255,7 @@ on_connected(struct engine *e, struct engine_gw *eg, struct msg *m)
 		return NULL;
 	}
 	eg->conn_id = m->u.connected.conn;
-	copy(
+	span_copy(
 	    gw->link.address, sizeof(gw->link.address), m->u.connected.address);
 	log_debug("connected", eg->name, "to %s in %u ms", gw->link.address,
 	    (unsigned)m->u.connected.took_ms);
@@ -284,7 +274,7 @@ on_dial_failed(struct engine *e, struct engine_gw *eg, struct msg *m)
 	if (eg == NULL || eg->dial_corr != m->corr)
 		return NULL;
 	eg->dial_corr = 0;
-	copy(why, sizeof(why), m->u.dial_failed.reason);
+	span_copy(why, sizeof(why), m->u.dial_failed.reason);
 	link_event(eg->gw, LE_DIAL_FAILED, "%s", why);
 	return NULL;
 }
@@ -337,7 +327,7 @@ on_mint_refused(struct engine *e, struct engine_gw *eg, struct msg *m)
 		return "the refusal of a token that nobody asked for";
 	if (eg->conn_id != m->u.mint_refused.conn)
 		return NULL;
-	copy(why, sizeof(why), m->u.mint_refused.reason);
+	span_copy(why, sizeof(why), m->u.mint_refused.reason);
 	link_event(eg->gw, LE_TOKEN_REFUSED, "no token: %s", why);
 	return NULL;
 }
@@ -349,8 +339,8 @@ cred_set(struct engine_cred *c, const struct msg_credential *m)
 	c->usable = m->usable != 0;
 	c->generation = (uint32_t)m->generation;
 	c->source = (enum cred_source)m->source;
-	copy(c->id, sizeof(c->id), m->id);
-	copy(c->reason, sizeof(c->reason), m->reason);
+	span_copy(c->id, sizeof(c->id), m->id);
+	span_copy(c->reason, sizeof(c->reason), m->reason);
 	c->since = (int64_t)m->since;
 	c->minted = m->minted;
 }

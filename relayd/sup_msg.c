@@ -14,16 +14,6 @@
 /* A handler returns NULL, or a phrase: the message is not permitted now. */
 typedef const char *handler(struct sup_child *c, const struct msg *m);
 
-static void
-copy(char *out, size_t cap, struct span text)
-{
-	size_t n = text.len < cap - 1 ? text.len : cap - 1;
-
-	if (n > 0)
-		memcpy(out, text.p, n);
-	out[n] = '\0';
-}
-
 static const char *
 on_pong(struct sup_child *c, const struct msg *m)
 {
@@ -39,7 +29,7 @@ check_version(const struct sup_child *c, struct span said)
 {
 	char version[33];
 
-	copy(version, sizeof(version), said);
+	span_copy(version, sizeof(version), said);
 	if (strcmp(version, VERSION) != 0)
 		log_warn("version", NULL,
 		    "%s is of version \"%s\", the supervisor of %s: restart "
@@ -55,7 +45,7 @@ on_started(struct sup_child *c, const struct msg *m)
 	c->state = SUP_RUNNING;
 	c->wanted = (uint32_t)m->u.started.wanted;
 	c->held = (uint32_t)m->u.started.held;
-	copy(c->lacking, sizeof(c->lacking), m->u.started.lacking);
+	span_copy(c->lacking, sizeof(c->lacking), m->u.started.lacking);
 	check_version(c, m->u.started.version);
 	if (c->lacking[0] != '\0')
 		log_info("sandbox", NULL, "%s does without: %s",
@@ -80,7 +70,7 @@ on_offence(struct sup_child *c, const struct msg *m)
 	if (accused == ROLE_SUPERVISOR || role_peer_fd(c->role, accused) == -1)
 		return "OFFENCE of one it does not talk with";
 	a = &c->sup->child[accused];
-	copy(why, sizeof(why), m->u.offence.reason);
+	span_copy(why, sizeof(why), m->u.offence.reason);
 	snprintf(text, sizeof(text), "it sent %s what it must not (%s)",
 	    role_row(c->role)->name, why);
 	sup_child_kill(a, text);
@@ -118,7 +108,7 @@ on_refused(struct sup_child *c, const struct msg *m)
 	int awaited;
 
 	why = slice_answer(c, m->u.conf_refused.generation, &awaited);
-	copy(reason, sizeof(reason), m->u.conf_refused.reason);
+	span_copy(reason, sizeof(reason), m->u.conf_refused.reason);
 	if (awaited && c->sup->phase != PHASE_STOPPING)
 		sup_reload_refused(c, reason);
 	return why;
@@ -136,8 +126,8 @@ on_gateway_state(struct sup_child *c, const struct msg *m)
 	if (!sup_slot_used(&c->sup->slots, (unsigned)g->gateway))
 		return NULL;
 	slot = &c->sup->slots.slot[g->gateway];
-	copy(slot->state, sizeof(slot->state), g->state);
-	copy(slot->reason, sizeof(slot->reason), g->reason);
+	span_copy(slot->state, sizeof(slot->state), g->state);
+	span_copy(slot->reason, sizeof(slot->reason), g->reason);
 	slot->since = (int64_t)time(NULL);
 	sup_changed(c->sup);
 	return NULL;
