@@ -14,31 +14,31 @@
 #include "json.h"
 #include "utf8.h"
 
-#define NO_NODE	   UINT16_MAX /* a container whose place is not kept */
 #define IS_SPACE   0x01
 #define IS_DIGIT   0x02
 #define IS_HEX	   0x04
 #define IS_ESCAPE  0x08 /* may follow a backslash */
 #define IS_SPECIAL 0x10 /* must be looked at inside a string */
 
+/* An open container. */
 struct level {
-	uint16_t node; /* of the container, or NO_NODE */
+	struct json_node *node;
+	uint16_t *link;	 /* where the next child's number goes */
+	uint16_t number; /* of the node */
 	uint8_t object;
-};
-
-struct key {
-	uint32_t off;
-	uint32_t len;
-	uint8_t esc;
+	uint8_t keeps; /* its children have nodes */
 };
 
 struct scan {
 	const char *text;
 	const char *end;
 	struct json_doc *doc;
-	unsigned keep;	/* levels whose places are kept */
-	unsigned depth; /* containers open */
-	struct level stack[JSON_MAX_DEPTH];
+	unsigned keep;	       /* levels whose places are kept */
+	unsigned depth;	       /* containers open */
+	struct level top;      /* the innermost, when one is */
+	struct json_node sink; /* what is not kept goes there */
+	uint16_t unlinked;     /* as does the number of a first child */
+	struct level outer[JSON_MAX_DEPTH];
 };
 
 /* clang-format off */
@@ -81,12 +81,19 @@ fail(const struct scan *s, const char *p, const char *why)
 	return NULL;
 }
 
-static inline const char *
-skip_space(const char *p, const char *end)
+static const char *
+skip_more(const char *p, const char *end)
 {
 	while (p < end && is(*p, IS_SPACE))
 		p++;
 	return p;
+}
+
+/* There is mostly none. */
+static inline const char *
+skip_space(const char *p, const char *end)
+{
+	return p < end && (unsigned char)*p <= ' ' ? skip_more(p, end) : p;
 }
 
 /*
@@ -221,120 +228,103 @@ scan_number(const struct scan *s, const char *p)
 static const char *
 scan_word(const struct scan *s, const char *p, uint8_t *type)
 {
-	static const struct {
-		char text[6];
-		uint8_t len;
-		uint8_t type;
-	} words[] = {
-	    {"null", 4, JSON_NULL},
-	    {"true", 4, JSON_TRUE},
-	    {"false", 5, JSON_FALSE},
-	};
-	size_t i, left = (size_t)(s->end - p);
+	size_t left = (size_t)(s->end - p);
 
-	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (left >= words[i].len &&
-		    memcmp(p, words[i].text, words[i].len) == 0) {
-			*type = words[i].type;
-			return p + words[i].len;
-		}
+	if (left >= 4 && memcmp(p, "null", 4) == 0) {
+		*type = JSON_NULL;
+		return p + 4;
+	}
+	if (left >= 4 && memcmp(p, "true", 4) == 0) {
+		*type = JSON_TRUE;
+		return p + 4;
+	}
+	if (left >= 5 && memcmp(p, "false", 5) == 0) {
+		*type = JSON_FALSE;
+		return p + 5;
+	}
 	return fail(s, p, "no JSON value");
 }
 
-/* After the scalar value at p, with its type. */
+/* After the scalar value at p; its type goes to the node. */
 static inline const char *
-scan_scalar(const struct scan *s, const char *p, uint8_t *type, uint8_t *esc)
+scan_scalar(const struct scan *s, const char *p, struct json_node *n)
 {
-	*esc = 0;
+	uint8_t esc;
+
 	if (*p == '"') {
-		*type = JSON_STRING;
-		if ((p = scan_string(s, p + 1, esc)) == NULL)
+		n->type = JSON_STRING;
+		if ((p = scan_string(s, p + 1, &esc)) == NULL)
 			return NULL;
+		n->esc |= esc ? JSON_ESC_VAL : 0;
 		return p + 1;
 	}
 	if (*p == '-' || is(*p, IS_DIGIT)) {
-		*type = JSON_NUMBER;
+		n->type = JSON_NUMBER;
 		return scan_number(s, p);
 	}
-	return scan_word(s, p, type);
+	return scan_word(s, p, &n->type);
 }
 
 /* The key at p and its colon; returns where the value begins. */
 static inline const char *
-scan_key(const struct scan *s, const char *p, struct key *key)
+scan_key(const struct scan *s, const char *p, struct json_node *n)
 {
 	const char *q;
+	uint8_t esc;
 
 	if (p == s->end || *p != '"')
 		return fail(s, p, "object without a key where one must be");
-	if ((q = scan_string(s, ++p, &key->esc)) == NULL)
+	if ((q = scan_string(s, ++p, &esc)) == NULL)
 		return NULL;
-	key->off = (uint32_t)(p - s->text);
-	key->len = (uint32_t)(q - p);
+	n->key = (uint32_t)(p - s->text);
+	n->keylen = (uint32_t)(q - p);
+	n->esc = esc ? JSON_ESC_KEY : 0;
+	/* Of an empty key it takes the quotes beside it. */
+	n->tag = JSON_TAG(p, q - p);
 	q = skip_space(q + 1, s->end);
 	if (q == s->end || *q != ':')
 		return fail(s, q, "key without a colon");
 	return skip_space(q + 1, s->end);
 }
 
-/*
- * Keep the place of the value at p when its level is kept and its container
- * has one itself.  Returns the node, or NO_NODE.
- */
-static inline uint16_t
-keep_value(struct scan *s, const char *p, const struct key *key, uint8_t type)
+/* The node of the element at p when its place is kept, else the sink. */
+static inline struct json_node *
+node_new(struct scan *s, const char *p)
 {
 	struct json_doc *doc = s->doc;
 	struct json_node *n;
-	uint16_t parent = JSON_ROOT;
 
-	if (s->depth > s->keep)
-		return NO_NODE;
-	if (s->depth > 0 && (parent = s->stack[s->depth - 1].node) == NO_NODE)
-		return NO_NODE;
+	if (!s->top.keeps)
+		return &s->sink;
 	if (doc->nnodes == JSON_MAX_NODES) {
 		if (!doc->full) {
 			doc->full = 1;
 			doc->fulloff = (uint32_t)(p - s->text);
 		}
-		return NO_NODE;
+		return &s->sink;
 	}
 	n = &doc->node[doc->nnodes];
-	n->key = key->off;
-	n->keylen = key->len;
-	n->val = (uint32_t)(p - s->text);
-	n->vallen = 0;
-	n->parent = parent;
-	n->type = type;
-	n->esc = key->esc;
-	return (uint16_t)doc->nnodes++;
-}
-
-/* The value of a kept node ends before p. */
-static inline void
-end_value(const struct scan *s, uint16_t node, const char *p)
-{
-	struct json_node *n;
-
-	if (node != NO_NODE) {
-		n = &s->doc->node[node];
-		n->vallen = (uint32_t)(p - s->text) - n->val;
-	}
+	n->parent = s->top.number;
+	n->next = 0;
+	*s->top.link = (uint16_t)doc->nnodes++;
+	s->top.link = &n->next;
+	return n;
 }
 
 /* Enter the container at p; returns what follows its bracket. */
 static inline const char *
-open_container(struct scan *s, const char *p, const struct key *key)
+open_container(struct scan *s, const char *p, struct json_node *n)
 {
-	uint8_t object = *p == '{';
-	uint16_t node;
-
 	if (s->depth == JSON_MAX_DEPTH)
 		return fail(s, p, "nested too deeply");
-	node = keep_value(s, p, key, object ? JSON_OBJECT : JSON_ARRAY);
-	s->stack[s->depth].node = node;
-	s->stack[s->depth].object = object;
-	s->depth++;
+	s->outer[s->depth++] = s->top;
+	n->type = *p == '{' ? JSON_OBJECT : JSON_ARRAY;
+	n->vallen = 0;
+	s->top.node = n;
+	s->top.link = &s->unlinked;
+	s->top.number = (uint16_t)(s->doc->nnodes - 1); /* unless sunk */
+	s->top.object = *p == '{';
+	s->top.keeps = n != &s->sink && s->depth <= s->keep;
 	return skip_space(p + 1, s->end);
 }
 
@@ -345,52 +335,48 @@ open_container(struct scan *s, const char *p, const struct key *key)
 static inline const char *
 after_value(struct scan *s, const char *p)
 {
-	const struct level *top;
+	struct json_node *n;
 
 	while (s->depth > 0) {
-		top = &s->stack[s->depth - 1];
 		p = skip_space(p, s->end);
 		if (p == s->end)
 			return fail(s, p, "text ends inside a container");
 		if (*p == ',')
 			return skip_space(p + 1, s->end);
-		if (*p != (top->object ? '}' : ']'))
+		if (*p != (s->top.object ? '}' : ']'))
 			return fail(s, p, "neither comma nor closing bracket");
-		end_value(s, top->node, ++p);
-		s->depth--;
+		n = s->top.node;
+		n->vallen = (uint32_t)(++p - s->text) - n->val;
+		s->top = s->outer[--s->depth];
 	}
 	return p;
 }
 
-/* The value at p, or the beginning of one that is a container. */
+/* The element at p, or the beginning of one that is a container. */
 static inline const char *
 scan_element(struct scan *s, const char *p)
 {
-	struct key key = {0, 0, 0};
-	uint8_t type, esc;
-	uint16_t node;
+	struct json_node *n = node_new(s, p);
 	const char *q;
 
-	if (s->depth > 0 && s->stack[s->depth - 1].object) {
-		if ((p = scan_key(s, p, &key)) == NULL)
-			return NULL;
-		key.esc = key.esc ? JSON_ESC_KEY : 0;
-	}
+	n->key = n->keylen = n->tag = 0;
+	n->esc = 0;
+	if (s->top.object && (p = scan_key(s, p, n)) == NULL)
+		return NULL;
 	if (p == s->end)
 		return fail(s, p, "value missing");
+	n->val = (uint32_t)(p - s->text);
 	if (*p == '{' || *p == '[') {
-		if ((q = open_container(s, p, &key)) == NULL)
+		if ((q = open_container(s, p, n)) == NULL)
 			return NULL;
 		/* Not closed at once: its first element comes next. */
 		if (q == s->end || *q != (*p == '{' ? '}' : ']'))
 			return q;
 		return after_value(s, q);
 	}
-	if ((q = scan_scalar(s, p, &type, &esc)) == NULL)
+	if ((q = scan_scalar(s, p, n)) == NULL)
 		return NULL;
-	key.esc |= esc ? JSON_ESC_VAL : 0;
-	node = keep_value(s, p, &key, type);
-	end_value(s, node, q);
+	n->vallen = (uint32_t)(q - p);
 	return after_value(s, q);
 }
 
@@ -433,6 +419,11 @@ json_parse(
 	s.doc = doc;
 	s.keep = keep_depth;
 	s.depth = 0;
+	/* The text is the only element of a list that has no node. */
+	s.top = (struct level){.node = &s.sink,
+	    .link = &s.unlinked,
+	    .number = JSON_ROOT,
+	    .keeps = 1};
 	if (scan_text(&s) == -1) {
 		doc->nnodes = 0; /* nothing of a bad text is to be had */
 		return -1;

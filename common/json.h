@@ -37,10 +37,18 @@ struct json_node {
 	uint32_t keylen;
 	uint32_t val; /* first byte of the value, quotes or brackets included */
 	uint32_t vallen;
+	uint32_t tag;	 /* JSON_TAG of the key as it stands */
 	uint16_t parent; /* node of the container; JSON_ROOT for the root */
+	uint16_t next;	 /* node of the next in the container; 0: none */
 	uint8_t type;	 /* enum json_type */
 	uint8_t esc;	 /* JSON_ESC_* */
 };
+
+/* What tells most keys apart in one comparison: length modulo 64 KiB, first and
+ * last byte. */
+#define JSON_TAG(text, len)                                          \
+	((uint32_t)(len) << 16 | (uint32_t)(uint8_t)(text)[0] << 8 | \
+	    (uint8_t)(text)[(len)-1])
 
 #define JSON_ESC_KEY 0x01 /* the key holds a backslash */
 #define JSON_ESC_VAL 0x02 /* the string value holds a backslash */
@@ -65,24 +73,27 @@ struct json_doc {
 int json_parse(
     struct json_doc *doc, const char *text, size_t len, unsigned keep_depth);
 
-/* A wanted member for json_members. */
+/* A wanted member for json_members, made by JSON_WANT. */
 struct json_want {
-	const char *name; /* decoded key */
+	const char *name; /* decoded key, not empty */
 	uint32_t len;	  /* of the name, bytes */
+	uint32_t tag;	  /* JSON_TAG of the name */
 	uint32_t types;	  /* accepted types, bits 1 << enum json_type */
 	uint8_t required;
 };
 
-#define JSON_WANT(name, types, required)                      \
-	{                                                     \
-		(name), sizeof(name) - 1, (types), (required) \
+#define JSON_WANT(name, types, required)                                    \
+	{                                                                   \
+		(name), sizeof(name) - 1, JSON_TAG(name, sizeof(name) - 1), \
+		    (types), (required)                                     \
 	}
 
 #define JSON_T(t) (1U << (t))
 #define JSON_ANY  0xffffffffU
 
 /*
- * Find the wanted members of the object at node `parent` in one pass.  at[i]
+ * Find the wanted members of the object at node `parent` in one pass; those
+ * that are required stand first.  at[i]
  * becomes the node of want[i], or -1 when absent.  Keys are compared after
  * unescaping.  Returns NULL, or a static phrase that says what is wrong: not
  * an object, a wanted key twice, a type that is not accepted, a required

@@ -172,23 +172,12 @@ json_first(const struct json_doc *doc, int parent)
 	return parent + 1;
 }
 
-/* Nodes stand in the order of the text, so a container's descendants follow
- * it, and a node with a parent before ours ends the container. */
 int
 json_next(const struct json_doc *doc, int node)
 {
 	const struct json_node *n = node_at(doc, node);
-	uint32_t i;
 
-	if (n == NULL || node == JSON_ROOT)
-		return -1;
-	for (i = (uint32_t)node + 1; i < doc->nnodes; i++) {
-		if (doc->node[i].parent == n->parent)
-			return (int)i;
-		if (doc->node[i].parent < n->parent)
-			break;
-	}
-	return -1;
+	return n == NULL || n->next == 0 ? -1 : n->next;
 }
 
 static int
@@ -222,48 +211,51 @@ blame(int *which, size_t i, const char *why)
 	return why;
 }
 
-/* The want that a member's key is, tried from `from` on; nwant: none. */
+/* The want that a key with escapes spells; nwant: none. */
 static size_t
-find_want(const struct json_doc *doc, const struct json_node *n,
-    const struct json_want *want, size_t nwant, size_t from)
+find_escaped(
+    const char *key, size_t len, const struct json_want *want, size_t nwant)
 {
-	const char *key = doc->text + n->key;
-	int escaped = (n->esc & JSON_ESC_KEY) != 0;
-	size_t w = from, tried;
+	size_t w;
 
-	for (tried = 0; tried < nwant; tried++, w++) {
-		if (w == nwant)
-			w = 0;
-		if (escaped) {
-			if (key_is(doc, n, want[w].name))
-				return w;
-			continue;
-		}
-		if (want[w].len == n->keylen &&
-		    memcmp(key, want[w].name, n->keylen) == 0)
-			return w;
-	}
-	return nwant;
+	for (w = 0; w < nwant; w++)
+		if (escaped_key_is(key, len, want[w].name))
+			break;
+	return w;
 }
 
-/* Note a member that is wanted.  Members mostly come in the order in which
- * they are wanted: *next is where to begin. */
-static const char *
-match_member(const struct json_doc *doc, int i, const struct json_want *want,
-    size_t nwant, size_t *next, int *at, int *which)
+/* Whether two short texts of one length are the same. */
+static inline int
+same_text(const char *a, const char *b, size_t len)
 {
-	const struct json_node *n = &doc->node[i];
-	size_t w = find_want(doc, n, want, nwant, *next);
+	uint64_t x, y;
 
-	if (w == nwant)
-		return NULL;
-	if (at[w] != -1)
-		return blame(which, w, "a member is there twice");
-	if ((want[w].types & JSON_T(n->type)) == 0)
-		return blame(which, w, "a member has the wrong type");
-	at[w] = i;
-	*next = w + 1 == nwant ? 0 : w + 1;
-	return NULL;
+	if (len < sizeof(x) || len > 2 * sizeof(x))
+		return memcmp(a, b, len) == 0;
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	if (x != y)
+		return 0;
+	/* The last eight, which may overlap the first. */
+	memcpy(&x, a + len - sizeof(x), sizeof(x));
+	memcpy(&y, b + len - sizeof(y), sizeof(y));
+	return x == y;
+}
+
+/* The want among want[from..to) that a member's key is, or `to`. */
+static inline size_t
+find_want(const struct json_doc *doc, const struct json_node *n,
+    const struct json_want *want, size_t from, size_t to)
+{
+	const char *key = doc->text + n->key;
+	uint32_t tag = n->tag;
+	size_t w;
+
+	for (w = from; w < to; w++)
+		if (want[w].tag == tag && want[w].len == n->keylen &&
+		    same_text(key, want[w].name, n->keylen))
+			break;
+	return w;
 }
 
 const char *
@@ -271,8 +263,7 @@ json_members(const struct json_doc *doc, int parent,
     const struct json_want *want, size_t nwant, int *at, int *which)
 {
 	const struct json_node *n = node_at(doc, parent);
-	const char *why;
-	size_t w, next = 0;
+	size_t w, from = 0;
 	int i;
 
 	for (w = 0; w < nwant; w++)
@@ -283,18 +274,26 @@ json_members(const struct json_doc *doc, int parent,
 		return "not an object";
 	if (!is_complete(doc, parent))
 		return "too many members to be sure";
-	/* In the order of the text, with what lies deeper between; the first
-	 * that belongs further up ends the object. */
-	for (i = parent + 1;
-	     i < (int)doc->nnodes && doc->node[i].parent >= parent; i++) {
-		if (doc->node[i].parent != parent)
+	for (i = json_first(doc, parent); i > 0; i = n->next) {
+		n = &doc->node[i];
+		if ((n->esc & JSON_ESC_KEY) != 0)
+			w = find_escaped(
+			    doc->text + n->key, n->keylen, want, nwant);
+		else if ((w = find_want(doc, n, want, from, nwant)) == nwant &&
+		    (w = find_want(doc, n, want, 0, from)) == from)
 			continue;
-		why = match_member(doc, i, want, nwant, &next, at, which);
-		if (why != NULL)
-			return why;
+		if (w == nwant)
+			continue;
+		if (at[w] != -1)
+			return blame(which, w, "a member is there twice");
+		if ((want[w].types & JSON_T(n->type)) == 0)
+			return blame(which, w, "a member has the wrong type");
+		at[w] = i;
+		/* Members mostly come in the order in which they are wanted. */
+		from = w + 1;
 	}
-	for (w = 0; w < nwant; w++)
-		if (want[w].required && at[w] == -1)
+	for (w = 0; w < nwant && want[w].required; w++)
+		if (at[w] == -1)
 			return blame(which, w, "a required member is missing");
 	return NULL;
 }

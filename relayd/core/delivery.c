@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Delivery: arrival, acknowledgement, and the order in which acknowledgements
- * leave.  Who gets what is place.c's.
+ * Delivery: what waits for an acknowledgement, and the order in which
+ * acknowledgements leave.  What arrives is arrival.c's, who gets it place.c's.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,6 @@
 #include "agent.h"
 #include "core.h"
 #include "place.h"
-#include "session.h"
 
 void
 delivery_init(struct gateway *gw, void *seen_memory)
@@ -79,7 +78,7 @@ delivery_free(struct gateway *gw)
 	seen_free(&ds->seen);
 }
 
-/* The connector's id of a delivery, as it is acknowledged. */
+/* As it is acknowledged. */
 static struct span
 cid_of(const struct delivery *d)
 {
@@ -87,35 +86,42 @@ cid_of(const struct delivery *d)
 }
 
 static struct delivery *
-find_cid(const struct gateway *gw, struct span cid, const uint64_t hash[2])
+find_cid(const struct gateway *gw, const struct cid *cid)
 {
 	struct hnode *n;
 	struct delivery *d;
 
-	for (n = htab_find(&gw->delivery.by_cid, hash[0]); n != NULL;
+	for (n = htab_find(&gw->delivery.by_cid, cid->hash[0]); n != NULL;
 	     n = htab_next(n)) {
 		d = (struct delivery *)(void *)((char *)n -
 		    offsetof(struct delivery, by_cid));
-		if (d->cid_rest == hash[1] && span_eq(cid_of(d), cid))
+		if (d->cid_rest == cid->hash[1] &&
+		    span_eq(cid_of(d), cid->text))
 			return d;
 	}
 	return NULL;
 }
 
 static void
-send_ack(struct gateway *gw, struct span cid)
+send_ack(struct gateway *gw, const struct delivery *d)
 {
+	struct span piece[] = {
+	    SPAN_LIT("{\"type\":\"inbound_ack\",\"bufferId\":\""), cid_of(d),
+	    SPAN_LIT("\"}")};
 	struct buf *b = &gw->core->scratch;
-	struct span line;
 
-	buf_reset(b);
-	(void)buf_adds(b, SPAN_LIT("{\"type\":\"inbound_ack\",\"bufferId\":"));
-	json_put_str(b, cid);
-	(void)buf_add(b, "}", 1);
-	line = buf_span(b);
+	if (!d->plain) {
+		buf_reset(b);
+		json_put_str(b, cid_of(d));
+		if (b->failed)
+			return;
+		piece[0].len--; /* the quotes are there */
+		piece[1] = buf_span(b);
+		piece[2] = SPAN_LIT("}");
+	}
 	/* Without room it is not sent; the connector repeats the event, and
 	 * it is recognised. */
-	if (!b->failed && wire_line(gw, &line, 1, NULL) == 0)
+	if (wire_line(gw, piece, 3, NULL) == 0)
 		gw->count.acks_out++;
 }
 
@@ -128,7 +134,7 @@ flush_order(struct gateway *gw)
 
 	while ((d = TAILQ_FIRST(q)) != NULL && d->done) {
 		TAILQ_REMOVE(q, d, order);
-		send_ack(gw, cid_of(d));
+		send_ack(gw, d);
 		delivery_drop(gw, d);
 	}
 }
@@ -145,33 +151,33 @@ into_order(struct gateway *gw, struct delivery *d)
 /* An entry that only keeps its place in the order; its memory counts as if it
  * were a line that waits. */
 static void
-acknowledge_in_order(struct gateway *gw, struct span cid)
+acknowledge_in_order(struct gateway *gw, const struct cid *cid)
 {
-	struct delivery *d = calloc(1, sizeof(*d) + cid.len);
+	struct delivery *d = calloc(1, sizeof(*d) + cid->text.len);
 
 	if (d == NULL)
 		return;
-	d->cidlen = (uint16_t)cid.len;
-	memcpy(d->data, cid.p, cid.len);
+	d->cidlen = (uint16_t)cid->text.len;
+	d->plain = cid->plain;
+	memcpy(d->data, cid->text.p, cid->text.len);
 	d->done = 1;
-	d->linelen = (uint32_t)(sizeof(*d) + cid.len);
+	d->linelen = (uint32_t)(sizeof(*d) + cid->text.len);
 	gw->delivery.bytes += d->linelen;
 	into_order(gw, d);
 	check_pressure(gw);
 }
 
-/* Whether the connector has sent this before; then it is taken care of. */
-static int
-is_replay(struct gateway *gw, struct span cid, const uint64_t hash[2])
+int
+delivery_replayed(struct gateway *gw, const struct cid *cid)
 {
 	struct delivery *d;
 
-	if (cid.len == 0)
+	if (cid->text.len == 0)
 		return 0;
-	if ((d = find_cid(gw, cid, hash)) != NULL) {
+	if ((d = find_cid(gw, cid)) != NULL) {
 		if (!d->ordered)
 			into_order(gw, d);
-	} else if (seen_has(&gw->delivery.seen, hash))
+	} else if (seen_has(&gw->delivery.seen, cid->hash))
 		acknowledge_in_order(gw, cid);
 	else
 		return 0;
@@ -180,150 +186,38 @@ is_replay(struct gateway *gw, struct span cid, const uint64_t hash[2])
 }
 
 void
-delivery_salvage(struct gateway *gw, struct span cid)
+delivery_salvage(struct gateway *gw, struct span text)
 {
-	uint64_t hash[2];
+	struct cid cid = {.text = text, .plain = 1};
 
-	if (cid.len == 0 || cid.len > LIMIT_BUFFER_ID || !link_is_up(gw))
+	if (text.len == 0 || text.len > LIMIT_BUFFER_ID || !link_is_up(gw))
 		return;
 	/* An agent may have what came whole before. */
-	seen_hash(&gw->delivery.seen, cid, hash);
-	if (!is_replay(gw, cid, hash))
-		acknowledge_in_order(gw, cid);
-}
-
-/* What an event tells of its conversation. */
-struct origin {
-	struct source src;
-	char scratch[LIMIT_SESSION_KEY]; /* decoded values of src */
-	char key[LIMIT_SESSION_KEY];
-	size_t keylen;
-	int identity;
-};
-
-/* Whether a document keeps the members of the object at a node; where it ran
- * full, the object is scanned for itself. */
-static const char *
-enter(struct gateway *gw, const struct json_doc **doc, int *node)
-{
-	struct json_doc *part = &gw->core->part;
-	struct span raw = json_raw(*doc, *node);
-
-	if (*node == JSON_ROOT || json_first(*doc, *node) != -1)
-		return NULL;
-	if (json_parse(part, raw.p, raw.len, 1) == -1 || part->full)
-		return "too many members in an object that is read";
-	*doc = part;
-	*node = JSON_ROOT;
-	return NULL;
-}
-
-/* The node of one member of the object at *node. */
-static const char *
-descend(struct gateway *gw, const struct json_doc **doc, int *node,
-    const struct json_want *want)
-{
-	const char *why;
-
-	if ((why = enter(gw, doc, node)) != NULL)
-		return why;
-	return json_members(*doc, *node, want, 1, node, NULL);
-}
-
-static const char *
-origin_event(struct gateway *gw, int event, struct origin *o)
-{
-	static const struct json_want want =
-	    JSON_WANT("source", JSON_T(JSON_OBJECT), 1);
-	const struct json_doc *doc = &gw->core->doc;
-	const struct gateway_conf *conf = &gw->conf;
-	const char *why;
-	ptrdiff_t n;
-
-	if (descend(gw, &doc, &event, &want) != NULL)
-		return "event without a proper source";
-	if ((why = enter(gw, &doc, &event)) != NULL ||
-	    (why = session_source(
-		 doc, event, &o->src, o->scratch, sizeof(o->scratch))) != NULL)
-		return why;
-	n = session_key(&o->src, conf->group_per_user, conf->thread_per_user,
-	    o->key, sizeof(o->key));
-	if (n == -1)
-		return "the source's ids are too long";
-	o->keylen = (size_t)n;
-	o->identity = core_identity(gw, o->src.platform);
-	egress_learn(&gw->egress, o->src.platform, o->src.chat_id,
-	    o->src.scope_id, o->src.user_id);
-	return NULL;
-}
-
-/* A forwarded webhook has no session of its own: those of a platform go
- * together. */
-static const char *
-origin_forward(struct gateway *gw, int forward, struct origin *o)
-{
-	static const struct json_want want =
-	    JSON_WANT("platform", JSON_T(JSON_STRING), 1);
-	const struct json_doc *doc = &gw->core->doc;
-	int n;
-
-	if (descend(gw, &doc, &forward, &want) != NULL)
-		return "forward without platform";
-	o->src.platform =
-	    json_str(doc, forward, o->scratch, sizeof(o->scratch));
-	o->identity = core_identity(gw, o->src.platform);
-	n = snprintf(o->key, sizeof(o->key), "passthrough:%s",
-	    o->identity == -1 ? "?" : gw->conf.identity[o->identity].platform);
-	o->keylen = (size_t)n;
-	return NULL;
-}
-
-/*
- * The line for the agent in PIECES pieces: what came, with our bufferId
- * (`ours`) in the place of the connector's (or added) and the session key at
- * the end.
- */
-#define PIECES 5
-
-static void
-agent_text(const struct gateway *gw, struct span line, int cid,
-    struct span ours, const struct session *s, struct span piece[PIECES])
-{
-	const struct json_doc *doc = &gw->core->doc;
-	size_t end =
-	    (size_t)doc->node[JSON_ROOT].val + doc->node[JSON_ROOT].vallen - 1;
-	size_t from = end, to = end;
-
-	if (cid != -1) {
-		from = doc->node[cid].val;
-		to = from + doc->node[cid].vallen;
-	}
-	piece[0] = (struct span){line.p, from};
-	piece[1] = cid != -1 ? SPAN_LIT("") : SPAN_LIT(",\"bufferId\":");
-	piece[2] = ours;
-	piece[3] = (struct span){line.p + to, end - to};
-	piece[4] = (struct span){s->key + s->len, s->taillen};
+	seen_hash(&gw->delivery.seen, text, cid.hash);
+	if (!delivery_replayed(gw, &cid))
+		acknowledge_in_order(gw, &cid);
 }
 
 /* Have it found by its ids.  0, or -1 without memory. */
 static int
-enroll(struct gateway *gw, struct delivery *d, const uint64_t hash[2])
+enroll(struct gateway *gw, struct delivery *d, const struct cid *cid)
 {
 	struct delivery_state *ds = &gw->delivery;
 
 	if (htab_add(&ds->by_id, &d->by_id, d->id) == -1)
 		return -1;
-	if (d->cidlen > 0 && htab_add(&ds->by_cid, &d->by_cid, hash[0]) == -1) {
+	if (d->cidlen > 0 &&
+	    htab_add(&ds->by_cid, &d->by_cid, cid->hash[0]) == -1) {
 		htab_del(&ds->by_id, &d->by_id);
 		return -1;
 	}
-	d->cid_rest = hash[1];
+	d->cid_rest = cid->hash[1];
 	return 0;
 }
 
 static struct delivery *
-delivery_new(struct gateway *gw, uint64_t id, struct span cid,
-    const uint64_t hash[2], const struct span piece[PIECES])
+delivery_new(struct gateway *gw, uint64_t id, const struct cid *cid,
+    const struct span *piece, int n)
 {
 	struct delivery_state *ds = &gw->delivery;
 	struct delivery *d;
@@ -331,19 +225,21 @@ delivery_new(struct gateway *gw, uint64_t id, struct span cid,
 	char *p;
 	int i;
 
-	for (i = 0; i < PIECES; i++)
+	for (i = 0; i < n; i++)
 		len += piece[i].len;
-	if ((d = malloc(sizeof(*d) + cid.len + len)) == NULL)
+	if ((d = malloc(sizeof(*d) + cid->text.len + len)) == NULL)
 		return NULL;
 	memset(d, 0, sizeof(*d));
 	d->id = id;
 	d->arrived = gw->core->now;
-	d->cidlen = (uint16_t)cid.len;
+	d->cidlen = (uint16_t)cid->text.len;
+	d->plain = cid->plain;
 	d->linelen = (uint32_t)len;
-	memcpy(d->data, cid.p, cid.len);
-	for (p = d->data + cid.len, i = 0; i < PIECES; p += piece[i++].len)
+	memcpy(d->data, cid->text.p, cid->text.len);
+	p = d->data + cid->text.len;
+	for (i = 0; i < n; p += piece[i++].len)
 		memcpy(p, piece[i].p, piece[i].len);
-	if (enroll(gw, d, hash) == -1) {
+	if (enroll(gw, d, cid) == -1) {
 		free(d);
 		return NULL;
 	}
@@ -352,75 +248,20 @@ delivery_new(struct gateway *gw, uint64_t id, struct span cid,
 	return d;
 }
 
-/* The connector's bufferId: a string, or a number to be acknowledged as one. */
-static const char *
-read_cid(
-    struct gateway *gw, int node, char *scratch, size_t cap, struct span *cid)
+void
+delivery_admit(struct gateway *gw, uint64_t id, const struct cid *cid,
+    struct session *s, const struct span *piece, int n)
 {
-	const struct json_doc *doc = &gw->core->doc;
+	struct delivery *d = delivery_new(gw, id, cid, piece, n);
 
-	*cid = (struct span){"", 0};
-	if (node == -1 || doc->node[node].type == JSON_NULL)
-		return NULL;
-	*cid = doc->node[node].type == JSON_NUMBER
-	    ? json_raw(doc, node)
-	    : json_str(doc, node, scratch, cap);
-	if (cid->p == NULL || cid->len > LIMIT_BUFFER_ID)
-		return "bufferId is no string of at most 256 bytes";
-	return NULL;
-}
-
-/* A new event, of which all is known, goes its way.  Without memory it stays
- * with the connector, which will send it again: not acknowledged, not bad. */
-static void
-admit(struct gateway *gw, struct span line, int cid_node, struct span cid,
-    const uint64_t hash[2], const struct origin *o)
-{
-	struct span piece[PIECES];
-	uint64_t id = gw->core->next_id++;
-	char ours[CORE_ID];
-	struct delivery *d;
-	struct session *s;
-
-	s = session_get(gw, (struct span){o->key, o->keylen}, o->identity);
-	if (s == NULL)
-		return;
-	agent_text(gw, line, cid_node,
-	    (struct span){ours, core_put_id(gw->core, id, ours)}, s, piece);
-	if ((d = delivery_new(gw, id, cid, hash, piece)) == NULL)
+	if (d == NULL)
 		return;
 	d->session = s;
 	session_open(gw, s);
-	if (cid.len > 0)
+	if (cid->text.len > 0)
 		into_order(gw, d);
 	place(gw, d);
 	check_pressure(gw);
-}
-
-const char *
-delivery_event(
-    struct gateway *gw, struct span line, int event, int forward, int cid_node)
-{
-	char scratch[LIMIT_BUFFER_ID];
-	uint64_t hash[2] = {0, 0};
-	struct origin o;
-	struct span cid;
-	const char *why;
-
-	gw->count.events_in++;
-	gw->link.last_event = gw->core->now;
-	if ((why = read_cid(gw, cid_node, scratch, sizeof(scratch), &cid)) !=
-	    NULL)
-		return why;
-	if (cid.len > 0) {
-		seen_hash(&gw->delivery.seen, cid, hash);
-		seen_soon(&gw->delivery.seen, hash[0]);
-	}
-	why = event != -1 ? origin_event(gw, event, &o)
-			  : origin_forward(gw, forward, &o);
-	if (why == NULL && !is_replay(gw, cid, hash))
-		admit(gw, line, cid_node, cid, hash, &o);
-	return why;
 }
 
 void

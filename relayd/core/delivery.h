@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 #include <stdint.h>
 
+#include "egress.h"
 #include "hash.h"
 #include "seen.h"
 #include "span.h"
@@ -24,9 +25,10 @@ struct session {
 	struct hnode node;
 	TAILQ_ENTRY(session) lru; /* among idle ones, least recent first */
 	struct agent *agent;	  /* NULL: not placed */
-	uint32_t open;		  /* deliveries not acknowledged */
-	uint16_t platform;	  /* identity's index */
-	uint8_t pinned;		  /* place_back: has events in flight */
+	struct chat_hint chat;
+	uint32_t open;	   /* deliveries not acknowledged */
+	uint16_t platform; /* identity's index */
+	uint8_t pinned;	   /* place_back: has events in flight */
 	uint16_t len, taillen;
 	char key[]; /* len bytes; then how a line for an agent ends */
 };
@@ -44,6 +46,7 @@ struct delivery {
 	uint64_t arrived;    /* core time */
 	uint64_t given;	     /* core time it was last written to an agent */
 	uint8_t inflight, ordered, done;
+	uint8_t plain; /* cid needs no escape in JSON */
 	uint8_t tries;
 	uint16_t cidlen; /* the connector's bufferId; 0: none */
 	uint32_t linelen;
@@ -65,10 +68,22 @@ struct delivery_state {
 void delivery_init(struct gateway *gw, void *seen_memory);
 void delivery_free(struct gateway *gw);
 
-/* An event line arrived, scanned in the core's doc: nodes of its event or its
- * forward, and of its bufferId; -1 for none.  NULL, or why it is bad. */
-const char *delivery_event(
-    struct gateway *gw, struct span line, int event, int forward, int cid);
+/* The connector's bufferId, decoded; text.len 0: none. */
+struct cid {
+	struct span text;
+	uint64_t hash[2];
+	uint8_t plain; /* needs no escape in JSON */
+};
+
+/* Whether the connector has sent this before; then it is taken care of. */
+int delivery_replayed(struct gateway *gw, const struct cid *cid);
+/*
+ * A new event of session s goes its way: its line, in n pieces, carries our
+ * bufferId, of which id is the second half.  Without memory it stays with the
+ * connector, which will send it again: not acknowledged, not bad.
+ */
+void delivery_admit(struct gateway *gw, uint64_t id, const struct cid *cid,
+    struct session *s, const struct span *piece, int n);
 /* A buffered entry that can never be taken: acknowledge it in its order. */
 void delivery_salvage(struct gateway *gw, struct span cid);
 /* The connection is gone: what was not acknowledged will be sent again. */

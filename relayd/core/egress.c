@@ -15,16 +15,23 @@ egress_init(struct egress *e, const struct hash_key *key)
 	TAILQ_INIT(&e->lru);
 }
 
+static struct span
+told_span(const struct told *t)
+{
+	return (struct span){t->p, t->len};
+}
+
 static void
 chat_free(struct egress *e, struct chat *c)
 {
 	htab_del(&e->chats, &c->node);
 	TAILQ_REMOVE(&e->lru, c, lru);
 	e->n--;
-	free(c->id);
-	free(c->platform);
-	free(c->scope);
-	free(c->user);
+	e->forgotten++;
+	free(c->id.p);
+	free(c->platform.p);
+	free(c->scope.p);
+	free(c->user.p);
 	free(c);
 }
 
@@ -47,7 +54,7 @@ find(const struct egress *e, struct span id, uint64_t hash)
 	for (n = htab_find(&e->chats, hash); n != NULL; n = htab_next(n)) {
 		c = (struct chat *)(void *)((char *)n -
 		    offsetof(struct chat, node));
-		if (span_eq(span_str(c->id), id))
+		if (span_eq(told_span(&c->id), id))
 			return c;
 	}
 	return NULL;
@@ -70,17 +77,18 @@ egress_find(struct egress *e, struct span id)
 /* Keep a value when it is new and fits; what is known stays when it is not
  * told again. */
 static void
-keep(char **known, struct span v)
+keep(struct told *known, struct span v)
 {
 	char *s;
 
-	if (v.len == 0 || v.len > LIMIT_ID ||
-	    (*known != NULL && span_eq(span_str(*known), v)))
+	if (v.len == 0 || v.len > LIMIT_ID || span_eq(told_span(known), v))
 		return;
-	if ((s = strndup(v.p, v.len)) == NULL)
+	if ((s = malloc(v.len)) == NULL)
 		return;
-	free(*known);
-	*known = s;
+	memcpy(s, v.p, v.len);
+	free(known->p);
+	known->p = s;
+	known->len = v.len;
 }
 
 static struct chat *
@@ -90,11 +98,11 @@ chat_new(struct egress *e, struct span id, uint64_t hash)
 
 	if (e->n >= LIMIT_CHATS)
 		chat_free(e, TAILQ_FIRST(&e->lru));
-	if ((c = calloc(1, sizeof(*c))) == NULL ||
-	    (c->id = strndup(id.p, id.len)) == NULL ||
-	    htab_add(&e->chats, &c->node, hash) == -1) {
-		if (c != NULL)
-			free(c->id);
+	if ((c = calloc(1, sizeof(*c))) == NULL)
+		return NULL;
+	keep(&c->id, id);
+	if (c->id.p == NULL || htab_add(&e->chats, &c->node, hash) == -1) {
+		free(c->id.p);
 		free(c);
 		return NULL;
 	}
@@ -103,24 +111,36 @@ chat_new(struct egress *e, struct span id, uint64_t hash)
 	return c;
 }
 
-void
-egress_learn(struct egress *e, struct span platform, struct span chat_id,
-    struct span scope_id, struct span user_id)
+/* The chat, made when it is not known, and the most recent now. */
+static struct chat *
+chat_get(struct egress *e, struct chat_hint *hint, struct span id)
 {
-	struct chat *c;
+	struct chat *c = hint->chat;
 	uint64_t hash;
 
-	if (chat_id.len == 0 || chat_id.len > LIMIT_ID ||
-	    memchr(chat_id.p, '\0', chat_id.len) != NULL)
-		return;
-	hash = hash_64(e->key, chat_id);
-	if ((c = find(e, chat_id, hash)) == NULL) {
-		if ((c = chat_new(e, chat_id, hash)) == NULL)
-			return;
-	} else {
-		TAILQ_REMOVE(&e->lru, c, lru);
-		TAILQ_INSERT_TAIL(&e->lru, c, lru);
+	if (c == NULL || hint->forgotten != e->forgotten ||
+	    !span_eq(told_span(&c->id), id)) {
+		hash = hash_64(e->key, id);
+		if ((c = find(e, id, hash)) == NULL &&
+		    (c = chat_new(e, id, hash)) == NULL)
+			return NULL;
+		hint->chat = c;
+		hint->forgotten = e->forgotten;
 	}
+	TAILQ_REMOVE(&e->lru, c, lru);
+	TAILQ_INSERT_TAIL(&e->lru, c, lru);
+	return c;
+}
+
+void
+egress_learn(struct egress *e, struct chat_hint *hint, struct span platform,
+    struct span chat_id, struct span scope_id, struct span user_id)
+{
+	struct chat *c;
+
+	if (chat_id.len == 0 || chat_id.len > LIMIT_ID ||
+	    (c = chat_get(e, hint, chat_id)) == NULL)
+		return;
 	if (!span_eq(platform, SPAN_LIT("relay")))
 		keep(&c->platform, platform);
 	keep(&c->scope, scope_id);
@@ -157,7 +177,8 @@ put_metadata(
 	static const struct json_want want[] = {
 	    JSON_WANT("scope_id", JSON_ANY, 0),
 	    JSON_WANT("user_id", JSON_ANY, 0)};
-	const char *value[] = {c->scope, c->user}, *why;
+	const struct told *value[] = {&c->scope, &c->user};
+	const char *why;
 	int at[2], i, child;
 
 	if ((why = json_members(doc, node, want, 2, at, NULL)) != NULL)
@@ -166,9 +187,9 @@ put_metadata(
 	for (child = json_first(doc, node); child != -1;
 	     child = json_next(doc, child)) {
 		/* An empty value makes room for ours. */
-		if ((child == at[0] && value[0] != NULL &&
+		if ((child == at[0] && value[0]->p != NULL &&
 			!brought(doc, child)) ||
-		    (child == at[1] && value[1] != NULL &&
+		    (child == at[1] && value[1]->p != NULL &&
 			!brought(doc, child)))
 			continue;
 		if (buf_len(out) > 0 && out->p[out->end - 1] != '{')
@@ -176,9 +197,9 @@ put_metadata(
 		copy(doc, out, doc->node[child].key - 1, value_end(doc, child));
 	}
 	for (i = 0; i < 2; i++)
-		if (value[i] != NULL && !brought(doc, at[i]))
+		if (value[i]->p != NULL && !brought(doc, at[i]))
 			json_put_member_str(
-			    out, want[i].name, span_str(value[i]));
+			    out, want[i].name, told_span(value[i]));
 	(void)buf_add(out, "}", 1);
 	return NULL;
 }
@@ -205,7 +226,7 @@ egress_action(struct egress *e, const struct json_doc *doc, int action,
 	c = egress_find(e, json_str(doc, at[1], scratch, sizeof(scratch)));
 	*chat = c;
 	meta = at[2];
-	if (c == NULL || (c->scope == NULL && c->user == NULL)) {
+	if (c == NULL || (c->scope.p == NULL && c->user.p == NULL)) {
 		(void)buf_adds(out, json_raw(doc, action));
 		return NULL;
 	}
@@ -220,11 +241,12 @@ egress_action(struct egress *e, const struct json_doc *doc, int action,
 			return why;
 	} else {
 		(void)buf_add(out, "{", 1);
-		if (c->scope != NULL)
+		if (c->scope.p != NULL)
 			json_put_member_str(
-			    out, "scope_id", span_str(c->scope));
-		if (c->user != NULL)
-			json_put_member_str(out, "user_id", span_str(c->user));
+			    out, "scope_id", told_span(&c->scope));
+		if (c->user.p != NULL)
+			json_put_member_str(
+			    out, "user_id", told_span(&c->user));
 		(void)buf_add(out, "}", 1);
 	}
 	copy(doc, out,

@@ -14,10 +14,16 @@
 #include "json.h"
 #include "span.h"
 
+/* A value that was told, no C string; p NULL: none was. */
+struct told {
+	char *p;
+	size_t len;
+};
+
 struct chat {
 	struct hnode node;
 	TAILQ_ENTRY(chat) lru;
-	char *id, *platform, *scope, *user; /* scope, user NULL: not known */
+	struct told id, platform, scope, user;
 };
 TAILQ_HEAD(chat_list, chat);
 
@@ -26,13 +32,22 @@ struct egress {
 	struct htab chats;
 	struct chat_list lru; /* least recent first */
 	uint32_t n;
+	uint64_t forgotten; /* chats, ever */
+};
+
+/* Where a chat was found before; zeroed: nowhere. */
+struct chat_hint {
+	struct chat *chat; /* good as long as none was forgotten since: */
+	uint64_t forgotten;
 };
 
 void egress_init(struct egress *e, const struct hash_key *key);
 void egress_free(struct egress *e);
-/* Learn from an event's source (decoded values; absent spans allowed). */
-void egress_learn(struct egress *e, struct span platform, struct span chat_id,
-    struct span scope_id, struct span user_id);
+/* Learn from an event's source (decoded values; absent spans allowed).  The
+ * hint, of the chat that was learned of with it last, spares a search. */
+void
+egress_learn(struct egress *e, struct chat_hint *hint, struct span platform,
+    struct span chat_id, struct span scope_id, struct span user_id);
 /* What is known of a chat, made most recent; NULL. */
 struct chat *egress_find(struct egress *e, struct span chat_id);
 /*

@@ -9,6 +9,7 @@
 #include <syslog.h>
 
 #include "agent.h"
+#include "arrival.h"
 #include "core.h"
 #include "frame.h"
 #include "utf8.h"
@@ -29,6 +30,7 @@ enum member {
 	M_REQUEST_ID,
 	M_RESULT,
 	M_SESSION_KEY,
+	M_REDELIVERED,
 	M_COUNT
 };
 
@@ -41,6 +43,7 @@ static const struct json_want members[M_COUNT] = {
     [M_REQUEST_ID] = JSON_WANT("requestId", JSON_ANY, 0),
     [M_RESULT] = JSON_WANT("result", JSON_ANY, 0),
     [M_SESSION_KEY] = JSON_WANT("session_key", JSON_ANY, 0),
+    [M_REDELIVERED] = JSON_WANT("redelivered", JSON_ANY, 0),
 };
 
 struct frame {
@@ -76,25 +79,34 @@ is_object(const struct json_doc *doc, int node)
 }
 
 static const char *
+arrived(struct frame *f, int event, int forward)
+{
+	struct arrival in = {
+	    .line = f->line,
+	    .event = event,
+	    .forward = forward,
+	    .buffer_id = f->at[M_BUFFER_ID],
+	    .session_key = f->at[M_SESSION_KEY],
+	    .redelivered = f->at[M_REDELIVERED],
+	};
+
+	return arrival_event(f->gw, &in);
+}
+
+static const char *
 on_event(struct frame *f)
 {
-	const struct json_doc *doc = &f->gw->core->doc;
-
-	if (!is_object(doc, f->at[M_EVENT]))
+	if (!is_object(&f->gw->core->doc, f->at[M_EVENT]))
 		return "event is no object";
-	return delivery_event(
-	    f->gw, f->line, f->at[M_EVENT], -1, f->at[M_BUFFER_ID]);
+	return arrived(f, f->at[M_EVENT], -1);
 }
 
 static const char *
 on_forward(struct frame *f)
 {
-	const struct json_doc *doc = &f->gw->core->doc;
-
-	if (!is_object(doc, f->at[M_FORWARD]))
+	if (!is_object(&f->gw->core->doc, f->at[M_FORWARD]))
 		return "forward is no object";
-	return delivery_event(
-	    f->gw, f->line, -1, f->at[M_FORWARD], f->at[M_BUFFER_ID]);
+	return arrived(f, -1, f->at[M_FORWARD]);
 }
 
 static const char *

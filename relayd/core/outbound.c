@@ -235,8 +235,9 @@ find_identity(
 		    ? "this gateway does not front that platform"
 		    : NULL;
 	}
-	if (chat != NULL && chat->platform != NULL)
-		*identity = core_identity(gw, span_str(chat->platform));
+	if (chat != NULL && chat->platform.p != NULL)
+		*identity = core_identity(
+		    gw, (struct span){chat->platform.p, chat->platform.len});
 	return NULL;
 }
 

@@ -177,8 +177,9 @@ static void
 check_lookup(
     const struct json_doc *doc, int node, const struct members *m, int i)
 {
-	struct json_want want = {
-	    m->key[i], (uint32_t)strlen(m->key[i]), JSON_ANY, 1};
+	uint32_t len = (uint32_t)strlen(m->key[i]);
+	struct json_want want = {m->key[i], len,
+	    len > 0 ? JSON_TAG(m->key[i], len) : 0, JSON_ANY, 1};
 	int found, which;
 	const char *why = json_members(doc, node, &want, 1, &found, &which);
 

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: ISC */
+/* Arrival of events; see arrival.h. */
+#include <stdio.h>
+#include <string.h>
+
+#include "arrival.h"
+#include "core.h"
+#include "place.h"
+#include "session.h"
+
+/* What an event tells of its conversation. */
+struct origin {
+	struct source src;
+	char scratch[LIMIT_SESSION_KEY]; /* decoded values of src */
+	char key[LIMIT_SESSION_KEY];
+	size_t keylen;
+	int identity;
+};
+
+/* Whether a document keeps the members of the object at a node; where it ran
+ * full, the object is scanned for itself. */
+static const char *
+enter(struct gateway *gw, const struct json_doc **doc, int *node)
+{
+	struct json_doc *part = &gw->core->part;
+	struct span raw = json_raw(*doc, *node);
+
+	if (*node == JSON_ROOT || json_first(*doc, *node) != -1)
+		return NULL;
+	if (json_parse(part, raw.p, raw.len, 1) == -1 || part->full)
+		return "too many members in an object that is read";
+	*doc = part;
+	*node = JSON_ROOT;
+	return NULL;
+}
+
+/* The node of one member of the object at *node. */
+static const char *
+descend(struct gateway *gw, const struct json_doc **doc, int *node,
+    const struct json_want *want)
+{
+	const char *why;
+
+	if ((why = enter(gw, doc, node)) != NULL)
+		return why;
+	return json_members(*doc, *node, want, 1, node, NULL);
+}
+
+static const char *
+origin_event(struct gateway *gw, int event, struct origin *o)
+{
+	static const struct json_want want =
+	    JSON_WANT("source", JSON_T(JSON_OBJECT), 1);
+	const struct json_doc *doc = &gw->core->doc;
+	const struct gateway_conf *conf = &gw->conf;
+	const char *why;
+	ptrdiff_t n;
+
+	if (descend(gw, &doc, &event, &want) != NULL)
+		return "event without a proper source";
+	if ((why = enter(gw, &doc, &event)) != NULL ||
+	    (why = session_source(
+		 doc, event, &o->src, o->scratch, sizeof(o->scratch))) != NULL)
+		return why;
+	n = session_key(&o->src, conf->group_per_user, conf->thread_per_user,
+	    o->key, sizeof(o->key));
+	if (n == -1)
+		return "the source's ids are too long";
+	o->keylen = (size_t)n;
+	o->identity = core_identity(gw, o->src.platform);
+	return NULL;
+}
+
+/* A forwarded webhook has no session of its own: those of a platform go
+ * together. */
+static const char *
+origin_forward(struct gateway *gw, int forward, struct origin *o)
+{
+	static const struct json_want want =
+	    JSON_WANT("platform", JSON_T(JSON_STRING), 1);
+	const struct json_doc *doc = &gw->core->doc;
+	int n;
+
+	if (descend(gw, &doc, &forward, &want) != NULL)
+		return "forward without platform";
+	o->src.platform =
+	    json_str(doc, forward, o->scratch, sizeof(o->scratch));
+	o->identity = core_identity(gw, o->src.platform);
+	n = snprintf(o->key, sizeof(o->key), "passthrough:%s",
+	    o->identity == -1 ? "?" : gw->conf.identity[o->identity].platform);
+	o->keylen = (size_t)n;
+	return NULL;
+}
+
+/* What came without the members that are ours to say, open at its end, in the
+ * core's scratch; an absent span without memory. */
+static struct span
+cleared(struct gateway *gw, const struct arrival *in)
+{
+	const struct json_doc *doc = &gw->core->doc;
+	struct buf *b = &gw->core->scratch;
+	const struct json_node *n;
+	int i;
+
+	buf_reset(b);
+	(void)buf_add(b, "{", 1);
+	for (i = json_first(doc, JSON_ROOT); i != -1; i = json_next(doc, i)) {
+		if (i == in->session_key || i == in->redelivered ||
+		    i == in->buffer_id)
+			continue;
+		if (buf_len(b) > 1)
+			(void)buf_add(b, ",", 1);
+		n = &doc->node[i];
+		(void)buf_add(
+		    b, doc->text + n->key - 1, n->val + n->vallen - n->key + 1);
+	}
+	return b->failed ? (struct span){NULL, 0} : buf_span(b);
+}
+
+/*
+ * The line for the agent in PIECES pieces: what came, with our bufferId
+ * (`ours`) in the place of the connector's (or added) and the session key at
+ * the end.  0, or -1 without memory.
+ */
+#define PIECES 5
+
+static int
+agent_text(struct gateway *gw, const struct arrival *in, struct span ours,
+    const struct session *s, struct span piece[PIECES])
+{
+	const struct json_doc *doc = &gw->core->doc;
+	const struct json_node *n = &doc->node[JSON_ROOT];
+	struct span line = {in->line.p, (size_t)n->val + n->vallen - 1};
+	size_t from = line.len, to = line.len;
+	int replace = in->buffer_id != -1;
+
+	if (in->session_key != -1 || in->redelivered != -1) {
+		if ((line = cleared(gw, in)).p == NULL)
+			return -1;
+		from = to = line.len;
+		replace = 0;
+	}
+	if (replace) {
+		n = &doc->node[in->buffer_id];
+		from = n->val;
+		to = from + n->vallen;
+	}
+	piece[0] = (struct span){line.p, from};
+	piece[1] = replace ? SPAN_LIT("") : SPAN_LIT(",\"bufferId\":");
+	piece[2] = ours;
+	piece[3] = (struct span){line.p + to, line.len - to};
+	piece[4] = (struct span){s->key + s->len, s->taillen};
+	return 0;
+}
+
+/* The connector's bufferId: a string, or a number to be acknowledged as one. */
+static const char *
+read_cid(
+    struct gateway *gw, int node, char *scratch, size_t cap, struct cid *cid)
+{
+	const struct json_doc *doc = &gw->core->doc;
+
+	cid->text = (struct span){"", 0};
+	cid->hash[0] = cid->hash[1] = 0;
+	cid->plain = 0;
+	if (node == -1 || doc->node[node].type == JSON_NULL)
+		return NULL;
+	cid->plain = (doc->node[node].esc & JSON_ESC_VAL) == 0;
+	cid->text = doc->node[node].type == JSON_NUMBER
+	    ? json_raw(doc, node)
+	    : json_str(doc, node, scratch, cap);
+	if (cid->text.p == NULL || cid->text.len > LIMIT_BUFFER_ID)
+		return "bufferId is no string of at most 256 bytes";
+	if (cid->text.len > 0) {
+		seen_hash(&gw->delivery.seen, cid->text, cid->hash);
+		seen_soon(&gw->delivery.seen, cid->hash[0]);
+	}
+	return NULL;
+}
+
+static void
+learn(struct gateway *gw, struct chat_hint *hint, const struct origin *o)
+{
+	egress_learn(&gw->egress, hint, o->src.platform, o->src.chat_id,
+	    o->src.scope_id, o->src.user_id);
+}
+
+/* A new event, of which all is known, goes its way. */
+static void
+admit(struct gateway *gw, const struct arrival *in, const struct cid *cid,
+    const struct origin *o)
+{
+	struct span piece[PIECES];
+	uint64_t id = gw->core->next_id++;
+	char ours[CORE_ID];
+	struct session *s;
+
+	s = session_get(gw, (struct span){o->key, o->keylen}, o->identity);
+	if (s == NULL)
+		return;
+	if (in->event != -1)
+		learn(gw, &s->chat, o);
+	if (agent_text(gw, in,
+		(struct span){ours, core_put_id(gw->core, id, ours)}, s,
+		piece) == 0)
+		delivery_admit(gw, id, cid, s, piece, PIECES);
+}
+
+const char *
+arrival_event(struct gateway *gw, const struct arrival *in)
+{
+	char scratch[LIMIT_BUFFER_ID];
+	struct chat_hint hint = {NULL, 0};
+	struct origin o;
+	struct cid cid;
+	const char *why;
+
+	gw->count.events_in++;
+	gw->link.last_event = gw->core->now;
+	if ((why = read_cid(
+		 gw, in->buffer_id, scratch, sizeof(scratch), &cid)) != NULL)
+		return why;
+	why = in->event != -1 ? origin_event(gw, in->event, &o)
+			      : origin_forward(gw, in->forward, &o);
+	if (why != NULL)
+		return why;
+	if (!delivery_replayed(gw, &cid))
+		admit(gw, in, &cid, &o);
+	else if (in->event != -1)
+		learn(gw, &hint, &o);
+	return NULL;
+}

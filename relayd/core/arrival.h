@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Arrival of events: what they tell of their conversation, and the line that
+ * an agent gets of them.
+ */
+#ifndef ARRIVAL_H
+#define ARRIVAL_H
+
+#include "span.h"
+
+struct gateway;
+
+/* A line that brings an event or a forward, and nodes of the core's doc, where
+ * it was scanned; -1: absent. */
+struct arrival {
+	struct span line;
+	int event, forward; /* one of them */
+	int buffer_id;
+	int session_key, redelivered; /* ours replace them */
+};
+
+/* An event arrived: delivered, or recognised.  NULL, or why the line is bad. */
+const char *arrival_event(struct gateway *gw, const struct arrival *in);
+
+#endif
