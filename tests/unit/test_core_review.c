@@ -3,25 +3,6 @@
  * go, bounds of what waits, how ends are told. */
 #include "world.h"
 
-#define HELLO "{\"type\":\"hello\",\"agent\":\"t\"}"
-#define SEND                                                              \
-	"{\"type\":\"outbound\",\"requestId\":\"%s\",\"action\":{\"op\":" \
-	"\"send\",\"chat_id\":\"c1\",\"content\":\"hi\"}}"
-
-static int
-setup(void **state)
-{
-	*state = world_new();
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	world_free(*state);
-	return 0;
-}
-
 /* --- agents that leave in order --- */
 
 static void
@@ -381,26 +362,25 @@ test_agent_that_left_has_no_deadline(void **state)
 	assert_true(core_deadline(w->c) == TIMER_NEVER);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(test_draining_agent_gets_nothing_more),
-	    T(test_session_leaves_a_draining_agent_when_all_is_acknowledged),
-	    T(test_agents_sent_away_together_do_not_inherit),
-	    T(test_large_events_are_given_piecemeal),
-	    T(test_order_is_bounded),
-	    T(test_requests_are_bounded_in_bytes),
-	    T(test_order_is_kept_when_many_go_back),
-	    T(test_lost_connections_are_told_as_the_last_close),
-	    T(test_refused_upgrade_is_not_our_close),
-	    T(test_operator_is_answered_when_the_gateway_goes),
-	    T(test_output_that_fails_ends_the_link),
-	    T(test_thirty_two_identities),
-	    T(test_agent_without_hello_does_not_stay),
-	    T(test_agent_that_left_has_no_deadline),
+	    WORLD_TEST(test_draining_agent_gets_nothing_more),
+	    WORLD_TEST(
+		test_session_leaves_a_draining_agent_when_all_is_acknowledged),
+	    WORLD_TEST(test_agents_sent_away_together_do_not_inherit),
+	    WORLD_TEST(test_large_events_are_given_piecemeal),
+	    WORLD_TEST(test_order_is_bounded),
+	    WORLD_TEST(test_requests_are_bounded_in_bytes),
+	    WORLD_TEST(test_order_is_kept_when_many_go_back),
+	    WORLD_TEST(test_lost_connections_are_told_as_the_last_close),
+	    WORLD_TEST(test_refused_upgrade_is_not_our_close),
+	    WORLD_TEST(test_operator_is_answered_when_the_gateway_goes),
+	    WORLD_TEST(test_output_that_fails_ends_the_link),
+	    WORLD_TEST(test_thirty_two_identities),
+	    WORLD_TEST(test_agent_without_hello_does_not_stay),
+	    WORLD_TEST(test_agent_that_left_has_no_deadline),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,13 @@
 
 #define WORLD_AGENTS 4
 
+/* The hello of an agent that asks for nothing special. */
+#define HELLO "{\"type\":\"hello\",\"agent\":\"t\"}"
+/* A request of an agent, for agent_says with a requestId. */
+#define SEND                                                       \
+	"{\"type\":\"outbound\",\"requestId\":\"%s\",\"action\":{" \
+	"\"op\":\"send\",\"chat_id\":\"c1\",\"content\":\"yo\"}}"
+
 struct world_agent {
 	struct world *w;
 	struct agent *a; /* NULL: gone */
@@ -47,49 +54,49 @@ struct world {
 	char *seen;
 };
 
-static void
+static inline void
 w_dial(void *arg, struct gateway *gw)
 {
 	(void)gw;
 	((struct world *)arg)->dials++;
 }
-static void
+static inline void
 w_tls(void *arg, struct gateway *gw)
 {
 	(void)gw;
 	((struct world *)arg)->tls++;
 }
-static void
+static inline void
 w_mint(void *arg, struct gateway *gw)
 {
 	(void)gw;
 	((struct world *)arg)->mints++;
 }
-static void
+static inline void
 w_upgrade(void *arg, struct gateway *gw)
 {
 	(void)gw;
 	((struct world *)arg)->upgrades++;
 }
-static void
+static inline void
 w_drop(void *arg, struct gateway *gw)
 {
 	(void)gw;
 	((struct world *)arg)->drops++;
 }
-static void
+static inline void
 w_output(void *arg, struct gateway *gw)
 {
 	(void)arg;
 	(void)gw;
 }
-static void
+static inline void
 w_read(void *arg, struct gateway *gw, int on)
 {
 	(void)gw;
 	((struct world *)arg)->reading = on;
 }
-static int
+static inline int
 w_agent_send(void *arg, struct agent *a, const struct span *p, int n)
 {
 	struct world_agent *wa = a->io;
@@ -103,7 +110,7 @@ w_agent_send(void *arg, struct agent *a, const struct span *p, int n)
 	assert_int_equal(buf_add(&wa->in, "\n", 1), 0);
 	return 0;
 }
-static void
+static inline void
 w_agent_close(void *arg, struct agent *a, const char *why)
 {
 	struct world_agent *wa = a->io;
@@ -113,7 +120,7 @@ w_agent_close(void *arg, struct agent *a, const char *why)
 	wa->a = NULL;
 	(void)snprintf(wa->why, sizeof(wa->why), "%s", why);
 }
-static void
+static inline void
 w_state(void *arg, struct gateway *gw)
 {
 	struct world *w = arg;
@@ -121,7 +128,7 @@ w_state(void *arg, struct gateway *gw)
 	w->states++;
 	(void)snprintf(w->state, sizeof(w->state), "%s", link_public(gw));
 }
-static void
+static inline void
 w_result(void *arg, uint64_t cookie, struct span r)
 {
 	struct world *w = arg;
@@ -130,7 +137,7 @@ w_result(void *arg, uint64_t cookie, struct span r)
 	buf_reset(&w->result);
 	assert_int_equal(buf_adds(&w->result, r), 0);
 }
-static void
+static inline void
 w_remark(
     void *arg, struct gateway *gw, int level, const char *ev, const char *text)
 {
@@ -140,7 +147,7 @@ w_remark(
 	(void)text;
 	((struct world *)arg)->remarks++;
 }
-static void
+static inline void
 w_tap(void *arg, struct gateway *gw, enum tap_dir dir, struct span line)
 {
 	(void)arg;
@@ -153,7 +160,7 @@ static const struct core_io world_io = {w_dial, w_tls, w_mint, w_upgrade,
     w_drop, w_output, w_read, w_agent_send, w_agent_close, w_state, w_result,
     w_remark, w_tap};
 
-static struct world *
+static inline struct world *
 world_new(void)
 {
 	struct world *w = calloc(1, sizeof(*w));
@@ -184,7 +191,7 @@ world_new(void)
 	return w;
 }
 
-static void
+static inline void
 world_free(struct world *w)
 {
 	int i;
@@ -200,7 +207,7 @@ world_free(struct world *w)
 }
 
 /* End the turn; the connector reads what left. */
-static void
+static inline void
 world_turn(struct world *w)
 {
 	struct ws_event ev;
@@ -230,7 +237,7 @@ world_turn(struct world *w)
 	}
 }
 
-static void
+static inline void
 world_time(struct world *w, uint64_t ms)
 {
 	uint64_t end = w->now + ms, next;
@@ -247,7 +254,7 @@ world_time(struct world *w, uint64_t ms)
 }
 
 /* The connector sends a message. */
-static void
+static inline void
 world_message(struct world *w, const char *text)
 {
 	size_t len = strlen(text), n;
@@ -260,7 +267,7 @@ world_message(struct world *w, const char *text)
 	world_turn(w);
 }
 
-static void
+static inline void
 world_close(struct world *w, uint16_t code, const char *reason)
 {
 	char frame[160];
@@ -274,7 +281,7 @@ world_close(struct world *w, uint16_t code, const char *reason)
 	world_turn(w);
 }
 
-static void
+static inline void
 world_descriptor(struct world *w, const char *platform)
 {
 	char text[512];
@@ -288,7 +295,7 @@ world_descriptor(struct world *w, const char *platform)
 }
 
 /* From the dial under way up to a sent hello. */
-static void
+static inline void
 world_upgrade(struct world *w)
 {
 	link_event(w->gw, LE_DIALED, "dialed");
@@ -301,7 +308,7 @@ world_upgrade(struct world *w)
 	world_turn(w);
 }
 
-static void
+static inline void
 world_up(struct world *w)
 {
 	if (w->gw->link.state == LINK_UNPROVISIONED)
@@ -316,7 +323,7 @@ world_up(struct world *w)
 	buf_reset(&w->lines);
 }
 
-static struct world_agent *
+static inline struct world_agent *
 world_agent(struct world *w, const char *hello)
 {
 	struct world_agent *wa = &w->agent[w->nagent++];
@@ -331,7 +338,7 @@ world_agent(struct world *w, const char *hello)
 	return wa;
 }
 
-static void
+static inline void
 agent_says(struct world_agent *wa, const char *fmt, ...)
 {
 	char text[4096];
@@ -344,7 +351,7 @@ agent_says(struct world_agent *wa, const char *fmt, ...)
 	world_turn(wa->w);
 }
 
-static int
+static inline int
 holds(struct buf *b, const char *needle)
 {
 	return memmem(buf_span(b).p, buf_len(b), needle, strlen(needle)) !=
@@ -352,7 +359,7 @@ holds(struct buf *b, const char *needle)
 }
 
 /* How often a text stands there. */
-static int
+static inline int
 count(struct buf *b, const char *needle)
 {
 	const char *p = buf_span(b).p, *end = p + buf_len(b);
@@ -367,7 +374,7 @@ count(struct buf *b, const char *needle)
 }
 
 /* An event of a discord chat. */
-static void
+static inline void
 world_event(
     struct world *w, const char *buffer_id, const char *chat, const char *text)
 {
@@ -385,7 +392,7 @@ world_event(
 }
 
 /* The bufferId of the line that holds a text, as the agent was given it. */
-static const char *
+static inline const char *
 id_of(struct world_agent *wa, const char *text)
 {
 	static char id[64];
@@ -405,11 +412,29 @@ id_of(struct world_agent *wa, const char *text)
 	return id;
 }
 
-static void
+static inline void
 agent_acks(struct world_agent *wa, const char *text)
 {
 	agent_says(wa, "{\"type\":\"inbound_ack\",\"bufferId\":\"%s\"}",
 	    id_of(wa, text));
+}
+
+/* A test has a world of its own. */
+#define WORLD_TEST(f) \
+	cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+
+static inline int
+world_setup(void **state)
+{
+	*state = world_new();
+	return 0;
+}
+
+static inline int
+world_teardown(void **state)
+{
+	world_free(*state);
+	return 0;
 }
 
 #endif

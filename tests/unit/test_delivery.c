@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: ISC */
+/* What the connector sends, against a small world: lines, events given to
+ * agents, their order, replay, acknowledgement, pressure. */
+#include "world.h"
+
+/* --- lines and messages --- */
+
+static void
+test_lines_across_messages_and_several_in_one(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, HELLO);
+	static const char two[] =
+	    "{\"type\":\"inbound\",\"event\":{\"text\":\"one\",\"source\":{"
+	    "\"platform\":\"discord\",\"chat_id\":\"c\"}}}\n\n"
+	    "{\"type\":\"inbound\",\"event\":{\"text\":\"two\",\"source\":{"
+	    "\"platform\":\"discord\",\"chat_id\":\"c\"}}}\n"
+	    "{\"type\":\"inb";
+	static const char rest[] =
+	    "ound\",\"event\":{\"text\":\"three\",\"source\":{"
+	    "\"platform\":\"discord\",\"chat_id\":\"c\"}}}\n";
+
+	world_up(w);
+	world_message(w, two);
+	assert_true(holds(&a->in, "\"one\""));
+	assert_true(holds(&a->in, "\"two\""));
+	assert_false(holds(&a->in, "three"));
+	world_message(w, rest);
+	assert_true(holds(&a->in, "three"));
+	assert_int_equal(w->gw->count.lines_bad, 0);
+}
+
+static void
+test_bad_lines_are_skipped_and_salvaged(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, HELLO);
+	char *big = malloc(LIMIT_LINE + 200);
+
+	world_up(w);
+	world_event(w, "b1", "c1", "first");
+	world_message(
+	    w, "{\"type\":\"inbound\",\"event\":{]},\"bufferId\":\"b2\"}\n");
+	world_message(w, "{\"type\":\"inbound\",\"type\":\"x\"}\n");
+	memset(big, 'x', LIMIT_LINE + 100);
+	memcpy(big, "{\"type\":\"inbound\",\"event\":\"", 27);
+	strcpy(big + LIMIT_LINE + 100, "\",\"bufferId\":\"b3\"}\n");
+	world_message(w, big);
+	free(big);
+	assert_int_equal(w->gw->count.lines_bad, 3);
+	assert_int_equal(w->remarks, 3);
+	/* in order of arrival: b2 and b3 wait for b1 */
+	assert_false(holds(&w->lines, "b2"));
+	agent_acks(a, "first");
+	assert_true(holds(&w->lines,
+	    "\"b1\"}\n{\"type\":\"inbound_ack\","
+	    "\"bufferId\":\"b2\"}\n{\"type\":\"inbound_ack\",\"bufferId\":"
+	    "\"b3\"}\n"));
+	world_event(w, NULL, "c1", "still works");
+	assert_true(holds(&a->in, "still works"));
+}
+
+static void
+test_salvaged_is_only_what_can_be_an_id(void **state)
+{
+	struct world *w = *state;
+
+	world_up(w);
+	world_message(w, "{\"bufferId\":\"b\xff\"\n");
+	world_message(w, "{\"bufferId\":\"b\x01\"\n");
+	world_message(w, "{\"bufferId\":\"\"\n");
+	assert_int_equal(w->gw->count.lines_bad, 3);
+	assert_false(holds(&w->lines, "inbound_ack"));
+}
+
+static void
+test_salvage_leaves_what_an_agent_has(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, HELLO);
+
+	world_up(w);
+	world_event(w, "b1", "c1", "first");
+	world_message(w, "{\"type\":\"inbound\",\"bufferId\":\"b1\"\n");
+	assert_int_equal(w->gw->count.lines_bad, 1);
+	assert_false(holds(&w->lines, "inbound_ack"));
+	agent_acks(a, "first");
+	assert_int_equal(count(&w->lines, "inbound_ack"), 1);
+}
+
+static void
+test_event_with_more_members_than_a_doc_holds(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, HELLO);
+	char text[16384];
+	int n, i;
+
+	world_up(w);
+	n = snprintf(text, sizeof(text),
+	    "{\"type\":\"inbound\",\"event\":{"
+	    "\"context\":[");
+	for (i = 0; i < 400; i++)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, "%d,", i);
+	(void)snprintf(text + n, sizeof(text) - (size_t)n,
+	    "0],\"text\":\"long\","
+	    "\"source\":{\"platform\":\"discord\",\"chat_id\":\"c9\"}},"
+	    "\"bufferId\":\"b9\"}\n");
+	world_message(w, text);
+	assert_int_equal(w->gw->count.lines_bad, 0);
+	assert_true(
+	    holds(&a->in, "\"session_key\":\"agent:main:discord:dm:c9\""));
+	agent_acks(a, "\"long\"");
+	assert_true(holds(&w->lines, "\"b9\""));
+}
+
+/* --- delivery --- */
+
+static void
+test_delivery_splices_and_acknowledges(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, HELLO);
+	char want[512];
+
+	world_up(w);
+	world_event(w, "buf-1", "c1", "hi \\\"you\\\"");
+	(void)snprintf(want, sizeof(want),
+	    "{\"type\":\"inbound\",\"bufferId\":\"%s\",\"event\":{\"text\":"
+	    "\"hi \\\"you\\\"\",\"message_type\":\"text\",\"source\":{"
+	    "\"platform\":\"discord\",\"chat_id\":\"c1\",\"chat_type\":"
+	    "\"group\","
+	    "\"user_id\":\"u1\",\"scope_id\":\"g1\",\"thread_id\":null}},"
+	    "\"session_key\":\"agent:main:discord:group:c1:u1\"}\n",
+	    id_of(a, "hi "));
+	assert_true(holds(&a->in, want));
+	assert_false(holds(&w->lines, "inbound_ack"));
+	agent_acks(a, "hi ");
+	assert_true(holds(
+	    &w->lines, "{\"type\":\"inbound_ack\",\"bufferId\":\"buf-1\"}\n"));
+	agent_acks(a, "hi "); /* twice: an error, in words */
+	assert_true(holds(&a->in, "\"type\":\"error\""));
+	assert_int_equal(count(&w->lines, "buf-1"), 1);
+	assert_int_equal(w->gw->delivery.bytes, 0);
+}
+
+static void
+test_acks_leave_in_order_of_arrival(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, HELLO);
+
+	world_up(w);
+	world_event(w, "b1", "c1", "m1");
+	world_event(w, "b2", "c2", "m2");
+	world_event(w, "b3", "c3", "m3");
+	agent_acks(a, "m3");
+	agent_acks(a, "m2");
+	assert_false(holds(&w->lines, "inbound_ack"));
+	agent_acks(a, "m1");
+	assert_true(holds(&w->lines,
+	    "\"b1\"}\n{\"type\":\"inbound_ack\","
+	    "\"bufferId\":\"b2\"}\n{\"type\":\"inbound_ack\",\"bufferId\":"
+	    "\"b3\"}\n"));
+}
+
+static void
+test_replay_is_recognised(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, HELLO);
+
+	world_up(w);
+	world_event(w, "b1", "c1", "m1"); /* stays in flight */
+	world_event(w, "b2", "c1", "m2"); /* acknowledged behind it */
+	agent_acks(a, "m2");
+	link_event(w->gw, LE_LOST, "reset");
+	world_up(w);
+	world_event(w, "b1", "c1", "m1");
+	world_event(w, "b2", "c1", "m2");
+	world_event(w, "b3", "c1", "m3");
+	assert_int_equal(count(&a->in, "\"m1\""), 1);
+	assert_int_equal(count(&a->in, "\"m2\""), 1);
+	assert_int_equal(w->gw->count.replays, 2);
+	agent_acks(a, "\"m1\"");
+	agent_acks(a, "\"m3\"");
+	assert_true(holds(&w->lines,
+	    "\"b1\"}\n{\"type\":\"inbound_ack\","
+	    "\"bufferId\":\"b2\"}\n{\"type\":\"inbound_ack\",\"bufferId\":"
+	    "\"b3\"}\n"));
+	assert_int_equal(count(&w->lines, "inbound_ack"), 3);
+}
+
+static void
+test_replay_is_recognised_by_the_next_engine(void **state)
+{
+	struct world *w = *state, *v = world_new();
+	struct world_agent *a = world_agent(w, HELLO), *b;
+
+	world_up(w);
+	world_event(w, "b1", "c1", "m1");
+	world_event(w, "b2", "c1", "m2");
+	agent_acks(a, "m2"); /* never reached the connector */
+	/* another engine, the same memory */
+	core_gateway_remove(v->gw);
+	v->gw = core_gateway_add(v->c, 3, &v->conf, w->seen, v);
+	b = world_agent(v, HELLO);
+	world_up(v);
+	world_event(v, "b1", "c1", "m1");
+	world_event(v, "b2", "c1", "m2");
+	assert_true(holds(&b->in, "\"m1\""));
+	assert_false(holds(&b->in, "\"m2\""));
+	agent_acks(b, "\"m1\"");
+	assert_int_equal(count(&v->lines, "inbound_ack"), 2);
+	world_free(v);
+}
+
+static void
+test_agent_dies_and_another_goes_on_in_order(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(
+			       w, "{\"type\":\"hello\",\"window\":2}"),
+			   *b;
+	struct span got;
+	const char *p;
+	char id[64];
+
+	world_up(w);
+	world_event(w, "b1", "c1", "m1");
+	world_event(w, "b2", "c1", "m2");
+	world_event(w, "b3", "c1", "m3");
+	assert_false(holds(&a->in, "\"m3\"")); /* the window is full */
+	(void)strlcpy(id, id_of(a, "\"m1\""), sizeof(id));
+	core_agent_gone(a->a, "killed");
+	a->a = NULL;
+	b = world_agent(w, HELLO);
+	got = buf_span(&b->in);
+	p = memmem(got.p, got.len, "\"m1\"", 4);
+	assert_non_null(p);
+	assert_string_equal(id_of(b, "\"m1\""), id); /* stable */
+	assert_true((size_t)(p - got.p) < got.len);
+	p = memmem(p, got.len - (size_t)(p - got.p), "\"m2\"", 4);
+	assert_non_null(p);
+	assert_non_null(memmem(p, got.len - (size_t)(p - got.p), "\"m3\"", 4));
+	assert_int_equal(count(&b->in, "\"redelivered\":true"), 2);
+	agent_acks(b, "\"m1\"");
+	agent_acks(b, "\"m2\"");
+	agent_acks(b, "\"m3\"");
+	assert_int_equal(count(&w->lines, "inbound_ack"), 3);
+}
+
+static void
+test_sessions_stick_and_load_is_shared(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, HELLO),
+			   *b = world_agent(w, HELLO);
+	char chat[16];
+	int i;
+
+	world_up(w);
+	for (i = 0; i < 40; i++) {
+		(void)snprintf(chat, sizeof(chat), "c%d", i % 4);
+		world_event(w, NULL, chat, "x");
+	}
+	for (i = 0; i < 4; i++) {
+		(void)snprintf(chat, sizeof(chat), "\"c%d\"", i);
+		assert_true(
+		    count(&a->in, chat) == 0 || count(&a->in, chat) == 10);
+		assert_int_equal(count(&a->in, chat) + count(&b->in, chat), 10);
+	}
+	assert_int_equal(count(&a->in, "\"inbound\""), 20);
+}
+
+static void
+test_no_agent_keeps_events_until_one_comes(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a;
+
+	world_up(w);
+	world_event(w, "b1", "c1", "m1");
+	assert_int_equal(w->gw->delivery.n, 1);
+	a = world_agent(w, "{\"type\":\"hello\",\"platforms\":[\"telegram\"]}");
+	assert_false(holds(&a->in, "\"m1\""));
+	agent_says(a, "{\"type\":\"hello\",\"platform\":\"discord\"}");
+	assert_true(holds(&a->in, "\"m1\""));
+}
+
+static void
+test_ack_timeout_hands_events_on(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(
+			       w, "{\"type\":\"hello\",\"ack_timeout\":5}"),
+			   *b;
+
+	world_up(w);
+	world_event(w, "b1", "c1", "m1");
+	world_time(w, 4900);
+	assert_false(a->closed);
+	b = world_agent(w, HELLO);
+	world_time(w, 200);
+	assert_true(a->closed);
+	assert_true(holds(&a->in, "no inbound_ack within 5 s"));
+	assert_true(holds(&b->in, "\"m1\""));
+	assert_true(holds(&b->in, "\"redelivered\":true"));
+}
+
+static void
+test_pressure_stops_reading_the_link(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a;
+	char *big = malloc(600000);
+	int i;
+
+	world_up(w);
+	for (i = 0; i < 40 && w->reading; i++) {
+		int n = snprintf(big, 600000,
+		    "{\"type\":\"inbound\",\"event\":{"
+		    "\"source\":{\"platform\":\"discord\",\"chat_id\":\"c\"},"
+		    "\"text\":\"");
+		memset(big + n, 'y', 500000);
+		(void)strcpy(big + n + 500000, "\"}}\n");
+		world_message(w, big);
+	}
+	free(big);
+	assert_false(w->reading);
+	assert_in_range(w->gw->delivery.bytes, LIMIT_PENDING_HIGH,
+	    LIMIT_PENDING_HIGH + 600000);
+	a = world_agent(w, "{\"type\":\"hello\",\"window\":1}");
+	while (!w->reading) {
+		agent_acks(a, "yyy");
+		i--;
+		buf_drain(&a->in,
+		    (size_t)((char *)memchr(
+				 buf_span(&a->in).p, '\n', buf_len(&a->in)) -
+			buf_span(&a->in).p) +
+			1);
+		while (!holds(&a->in, "yyy") && buf_len(&a->in) > 0)
+			buf_drain(&a->in, 1);
+	}
+	assert_true(w->gw->delivery.bytes <= LIMIT_PENDING_LOW);
+}
+
+/* A connection that replaces one that was not read is not read either. */
+static void
+test_pressure_outlasts_the_connection(void **state)
+{
+	struct world *w = *state;
+	char *big = malloc(600000);
+	int i;
+
+	world_up(w);
+	for (i = 0; i < 40 && w->reading; i++) {
+		int n = snprintf(big, 600000,
+		    "{\"type\":\"inbound\",\"event\":{"
+		    "\"source\":{\"platform\":\"discord\",\"chat_id\":\"c\"},"
+		    "\"text\":\"");
+		memset(big + n, 'y', 500000);
+		(void)strcpy(big + n + 500000, "\"}}\n");
+		world_message(w, big);
+	}
+	free(big);
+	assert_false(w->reading);
+	link_event(w->gw, LE_LOST, "cut");
+	w->reading = 1; /* as a new connection begins */
+	world_up(w);
+	assert_true(w->reading);
+	world_event(w, "b1", "c1", "one more");
+	assert_false(w->reading);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    WORLD_TEST(test_lines_across_messages_and_several_in_one),
+	    WORLD_TEST(test_bad_lines_are_skipped_and_salvaged),
+	    WORLD_TEST(test_salvaged_is_only_what_can_be_an_id),
+	    WORLD_TEST(test_salvage_leaves_what_an_agent_has),
+	    WORLD_TEST(test_event_with_more_members_than_a_doc_holds),
+	    WORLD_TEST(test_delivery_splices_and_acknowledges),
+	    WORLD_TEST(test_acks_leave_in_order_of_arrival),
+	    WORLD_TEST(test_replay_is_recognised),
+	    WORLD_TEST(test_replay_is_recognised_by_the_next_engine),
+	    WORLD_TEST(test_agent_dies_and_another_goes_on_in_order),
+	    WORLD_TEST(test_sessions_stick_and_load_is_shared),
+	    WORLD_TEST(test_no_agent_keeps_events_until_one_comes),
+	    WORLD_TEST(test_ack_timeout_hands_events_on),
+	    WORLD_TEST(test_pressure_stops_reading_the_link),
+	    WORLD_TEST(test_pressure_outlasts_the_connection),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
