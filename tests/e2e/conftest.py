@@ -9,6 +9,7 @@
     make_relayd      makes one that is not started: make_relayd(config, …)
     unprivileged     as `relayd`, but never with root's privileges
     make_connector   more connectors: make_connector(tls="expired", …)
+    rundir           a directory as relayd's own, for a server in its place
 
 Marks: `root` needs relayd started as root; `breach` lets the connector see
 breaches; `unclean` lets relayd be gone, or be killed, at the end of the test.
@@ -169,3 +170,11 @@ def _relayd(make_relayd, connector):
 @pytest.fixture(name="unprivileged")
 def _unprivileged(make_unprivileged, connector):
     return make_unprivileged().connect_to(connector).start(wait="connected")
+
+
+@pytest.fixture(name="rundir")
+def _rundir(tmp_path_factory):
+    """Short enough for a socket's path."""
+    path = tmp_path_factory.mktemp("r")
+    (path / "agent").mkdir()
+    return path
