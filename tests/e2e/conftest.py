@@ -9,6 +9,9 @@
     make_relayd      makes one that is not started: make_relayd(config, …)
     unprivileged     as `relayd`, but never with root's privileges
     make_connector   more connectors: make_connector(tls="expired", …)
+    eager            a connector that sends without waiting for
+                     acknowledgements
+    busy             a Relayd connected to that one
     rundir           a directory as relayd's own, for a server in its place
 
 Marks: `root` needs relayd started as root; `breach` lets the connector see
@@ -127,6 +130,11 @@ def _make_connector(request, ca_dir):
             connector.assert_clean(unknown=True)
 
 
+@pytest.fixture(name="eager")
+def _eager(make_connector):
+    return make_connector(replay_window=0)
+
+
 @pytest.fixture(name="connector")
 def _connector(make_connector):
     return make_connector()
@@ -170,6 +178,11 @@ def _relayd(make_relayd, connector):
 @pytest.fixture(name="unprivileged")
 def _unprivileged(make_unprivileged, connector):
     return make_unprivileged().connect_to(connector).start(wait="connected")
+
+
+@pytest.fixture(name="busy")
+def _busy(make_relayd, eager):
+    return make_relayd().connect_to(eager).start(wait="connected")
 
 
 @pytest.fixture(name="rundir")

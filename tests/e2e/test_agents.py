@@ -63,18 +63,6 @@ class Taker(threading.Thread):
         self.join(TIMEOUT_S)
 
 
-@pytest.fixture(name="eager")
-def _eager(make_connector):
-    """A connector that sends without waiting for acknowledgements."""
-    return make_connector(replay_window=0)
-
-
-@pytest.fixture(name="busy")
-def _busy(make_relayd, eager):
-    """A relayd connected to the eager connector."""
-    return make_relayd().connect_to(eager).start(wait="connected")
-
-
 # Hello, descriptors, link frames.
 
 @pytest.mark.parametrize("fields, served", [

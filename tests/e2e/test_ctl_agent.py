@@ -41,17 +41,6 @@ class Running:
         return code
 
 
-@pytest.fixture(name="eager")
-def _eager(make_connector):
-    """A connector that sends without waiting for acknowledgements."""
-    return make_connector(replay_window=0)
-
-
-@pytest.fixture(name="busy")
-def _busy(make_relayd, eager):
-    return make_relayd().connect_to(eager).start(wait="connected")
-
-
 @pytest.fixture(name="run")
 def _run(busy):
     """run(script, *args): relay-ctl agent with a shell script that has $GO,

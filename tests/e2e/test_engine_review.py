@@ -11,12 +11,6 @@ def texts(agent):
             if m["type"] == "inbound"]
 
 
-@pytest.fixture(name="eager")
-def _eager(make_connector):
-    """A connector that sends without waiting for acknowledgements."""
-    return make_connector(replay_window=0)
-
-
 def test_large_events_do_not_cut_off_who_reads(make_relayd, eager):
     relayd = make_relayd().connect_to(eager).start(wait="connected")
     source = {"platform": "discord", "chat_id": "c1", "chat_type": "dm"}
