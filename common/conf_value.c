@@ -166,22 +166,33 @@ set_uint(const struct conf_key *k, void *base, const char *text,
 	return 0;
 }
 
+/* A number with its unit, within the key's range; units: their names. */
+static int
+quantity(const struct conf_key *k, const struct unit *u, const char *units,
+    const char *text, uint64_t *v, struct conf_error *why)
+{
+	char type[64];
+
+	conf_value_type(k, type, sizeof(type));
+	if (with_unit(u, text, v) == -1)
+		return wrong(why,
+		    "expected a %s: a whole number and %s, such as %s", type,
+		    units, k->def);
+	if (*v < k->min || *v > k->max)
+		return wrong(why, "out of range; expected a %s", type);
+	return 0;
+}
+
 static int
 set_duration(const struct conf_key *k, void *base, const char *text,
     struct conf_error *why)
 {
 	uint64_t v;
 	uint32_t *to = target(k, base);
-	char type[64];
 
-	conf_value_type(k, type, sizeof(type));
-	if (with_unit(durations, text, &v) == -1)
-		return wrong(why,
-		    "expected a %s: a whole number and its unit (ms, s, m, h), "
-		    "such as %s",
-		    type, k->def);
-	if (v < k->min || v > k->max)
-		return wrong(why, "out of range; expected a %s", type);
+	if (quantity(k, durations, "its unit (ms, s, m, h)", text, &v, why) ==
+	    -1)
+		return -1;
 	if (k->type == CT_SEC && v % 1000 != 0)
 		return wrong(why, "expected whole seconds, such as %s", k->def);
 	*to = (uint32_t)(k->type == CT_SEC ? v / 1000 : v);
@@ -194,16 +205,9 @@ set_size(const struct conf_key *k, void *base, const char *text,
 {
 	uint64_t v;
 	uint64_t *to = target(k, base);
-	char type[64];
 
-	conf_value_type(k, type, sizeof(type));
-	if (with_unit(sizes, text, &v) == -1)
-		return wrong(why,
-		    "expected a %s: a whole number and KiB, MiB or GiB, such "
-		    "as %s",
-		    type, k->def);
-	if (v < k->min || v > k->max)
-		return wrong(why, "out of range; expected a %s", type);
+	if (quantity(k, sizes, "KiB, MiB or GiB", text, &v, why) == -1)
+		return -1;
 	*to = v;
 	return 0;
 }
