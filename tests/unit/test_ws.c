@@ -135,14 +135,12 @@ check_trace(enum ws_role role, struct span bytes, const char *want)
 
 #define PROTOCOL(why) "error(1002 " why ")"
 
-static void
-test_each_rule_has_its_refusal(void **state)
-{
-	static const struct {
-		enum ws_role role; /* the reader's */
-		struct span bytes;
-		const char *want;
-	} cases[] = {
+/* Bytes, and the trace of reading them. */
+static const struct rule {
+	enum ws_role role; /* the reader's */
+	struct span bytes;
+	const char *want;
+} rules[] = {
 #define C(bytes, want)                                      \
 	{                                                   \
 		WS_CLIENT, {bytes, sizeof(bytes) - 1}, want \
@@ -151,94 +149,92 @@ test_each_rule_has_its_refusal(void **state)
 	{                                                   \
 		WS_SERVER, {bytes, sizeof(bytes) - 1}, want \
 	}
-	    /* 5.2: reserved bits, opcodes */
-	    C("\xc1\x00", PROTOCOL("reserved bit set")),
-	    C("\xa1\x00", PROTOCOL("reserved bit set")),
-	    C("\x91\x00", PROTOCOL("reserved bit set")),
-	    C("\x83\x00", PROTOCOL("unknown opcode")),
-	    C("\x84\x00", PROTOCOL("unknown opcode")),
-	    C("\x85\x00", PROTOCOL("unknown opcode")),
-	    C("\x86\x00", PROTOCOL("unknown opcode")),
-	    C("\x87\x00", PROTOCOL("unknown opcode")),
-	    C("\x8b\x00", PROTOCOL("unknown opcode")),
-	    C("\x8c\x00", PROTOCOL("unknown opcode")),
-	    C("\x8d\x00", PROTOCOL("unknown opcode")),
-	    C("\x8e\x00", PROTOCOL("unknown opcode")),
-	    C("\x8f\x00", PROTOCOL("unknown opcode")),
-	    /* 5.5: control frames */
-	    C("\x09\x00", PROTOCOL("fragmented control frame")),
-	    C("\x0a\x00", PROTOCOL("fragmented control frame")),
-	    C("\x08\x00", PROTOCOL("fragmented control frame")),
-	    C("\x89\x7e\x00\x7e",
-		PROTOCOL("control frame longer than 125 bytes")),
-	    C("\x88\x7f", PROTOCOL("control frame longer than 125 bytes")),
-	    /* 5.2: the shortest form of a length */
-	    C("\x82\x7e\x00\x7d", PROTOCOL("length not in its shortest form")),
-	    C("\x82\x7e\x00\x00", PROTOCOL("length not in its shortest form")),
-	    C("\x82\x7f\x00\x00\x00\x00\x00\x00\xff\xff",
-		PROTOCOL("length not in its shortest form")),
-	    C("\x82\x7f\x00\x00\x00\x00\x00\x00\x00\x05",
-		PROTOCOL("length not in its shortest form")),
-	    C("\x82\x7f\x80\x00\x00\x00\x00\x00\x00\x00",
-		PROTOCOL("length with its top bit set")),
-	    C("\x82\x7f\xff\xff\xff\xff\xff\xff\xff\xff",
-		PROTOCOL("length with its top bit set")),
-	    /* 5.1: who masks */
-	    C("\x81\x80\x01\x02\x03\x04",
-		PROTOCOL("masked frame from a server")),
-	    S("\x81\x00", PROTOCOL("unmasked frame from a client")),
-	    S("\x89\x00", PROTOCOL("unmasked frame from a client")),
-	    /* 5.4: fragments */
-	    C("\x80\x01x", PROTOCOL("continuation of no message")),
-	    C("\x81\x01x\x80\x01y",
-		"text(x)" PROTOCOL("continuation of no message")),
-	    C("\x01\x01x\x81\x01y",
-		"text(x" PROTOCOL("new message inside a fragmented one")),
-	    C("\x02\x01x\x01\x01y",
-		"bin(x" PROTOCOL("new message inside a fragmented one")),
-	    /* 5.5.1 and 7.4: close */
-	    C("\x88\x01\x03", PROTOCOL("close code of one byte")),
-	    C("\x88\x02\x03\xe7", PROTOCOL("close code that must not be sent")),
-	    C("\x88\x02\x03\xed", PROTOCOL("close code that must not be sent")),
-	    C("\x88\x02\x03\xee", PROTOCOL("close code that must not be sent")),
-	    C("\x88\x04\x03\xe8\xc3\x28",
-		"error(1007 close reason is not UTF-8)"),
-	    C("\x88\x03\x03\xe8\xc3", "error(1007 close reason is not UTF-8)"),
-	    C("\x88\x00", "close(1005 )"),
-	    C("\x88\x02\x03\xe8", "close(1000 )"),
-	    C("\x88\x09\x11\x31"
-	      "expired",
-		"close(4401 expired)"),
-	    /* 8.1: text is UTF-8, over fragments */
-	    C("\x81\x02\xc3\xa9", "text(\xc3\xa9)"),
-	    C("\x01\x01\xc3\x80\x01\xa9", "text(\xc3\xa9)"),
-	    C("\x81\x01\xc3", "error(1007 text message is not UTF-8)"),
-	    C("\x01\x01\xc3\x80\x01x",
-		"text(\xc3"
-		"error(1007 text message is not UTF-8)"),
-	    C("\x01\x01\xc3\x80\x00",
-		"text(\xc3"
-		"error(1007 text message is not UTF-8)"),
-	    C("\x01\x02x\xff", "error(1007 text message is not UTF-8)"),
-	    C("\x82\x02\xc3\xff", "bin(\xc3\xff)"),
-	    /* bounds */
-	    C("\x82\x7f\x00\x00\x00\x00\x00\x01\x11\x71",
-		"error(1009 frame too long)"),
-	    /* what is allowed */
-	    C("\x81\x00", "text()"),
-	    C("\x01\x00\x00\x00\x80\x00", "text()"),
-	    C("\x01\x02He\x89\x01p\x8a\x00\x80\x03llo",
-		"text(Heping(p)pong()llo)"),
-	    S("\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", "text(Hello)"),
-	    S("\x88\x82\x37\xfa\x21\x3d\x34\x12", "close(1000 )"),
+    /* 5.2: reserved bits, opcodes */
+    C("\xc1\x00", PROTOCOL("reserved bit set")),
+    C("\xa1\x00", PROTOCOL("reserved bit set")),
+    C("\x91\x00", PROTOCOL("reserved bit set")),
+    C("\x83\x00", PROTOCOL("unknown opcode")),
+    C("\x84\x00", PROTOCOL("unknown opcode")),
+    C("\x85\x00", PROTOCOL("unknown opcode")),
+    C("\x86\x00", PROTOCOL("unknown opcode")),
+    C("\x87\x00", PROTOCOL("unknown opcode")),
+    C("\x8b\x00", PROTOCOL("unknown opcode")),
+    C("\x8c\x00", PROTOCOL("unknown opcode")),
+    C("\x8d\x00", PROTOCOL("unknown opcode")),
+    C("\x8e\x00", PROTOCOL("unknown opcode")),
+    C("\x8f\x00", PROTOCOL("unknown opcode")),
+    /* 5.5: control frames */
+    C("\x09\x00", PROTOCOL("fragmented control frame")),
+    C("\x0a\x00", PROTOCOL("fragmented control frame")),
+    C("\x08\x00", PROTOCOL("fragmented control frame")),
+    C("\x89\x7e\x00\x7e", PROTOCOL("control frame longer than 125 bytes")),
+    C("\x88\x7f", PROTOCOL("control frame longer than 125 bytes")),
+    /* 5.2: the shortest form of a length */
+    C("\x82\x7e\x00\x7d", PROTOCOL("length not in its shortest form")),
+    C("\x82\x7e\x00\x00", PROTOCOL("length not in its shortest form")),
+    C("\x82\x7f\x00\x00\x00\x00\x00\x00\xff\xff",
+	PROTOCOL("length not in its shortest form")),
+    C("\x82\x7f\x00\x00\x00\x00\x00\x00\x00\x05",
+	PROTOCOL("length not in its shortest form")),
+    C("\x82\x7f\x80\x00\x00\x00\x00\x00\x00\x00",
+	PROTOCOL("length with its top bit set")),
+    C("\x82\x7f\xff\xff\xff\xff\xff\xff\xff\xff",
+	PROTOCOL("length with its top bit set")),
+    /* 5.1: who masks */
+    C("\x81\x80\x01\x02\x03\x04", PROTOCOL("masked frame from a server")),
+    S("\x81\x00", PROTOCOL("unmasked frame from a client")),
+    S("\x89\x00", PROTOCOL("unmasked frame from a client")),
+    /* 5.4: fragments */
+    C("\x80\x01x", PROTOCOL("continuation of no message")),
+    C("\x81\x01x\x80\x01y", "text(x)" PROTOCOL("continuation of no message")),
+    C("\x01\x01x\x81\x01y",
+	"text(x" PROTOCOL("new message inside a fragmented one")),
+    C("\x02\x01x\x01\x01y",
+	"bin(x" PROTOCOL("new message inside a fragmented one")),
+    /* 5.5.1 and 7.4: close */
+    C("\x88\x01\x03", PROTOCOL("close code of one byte")),
+    C("\x88\x02\x03\xe7", PROTOCOL("close code that must not be sent")),
+    C("\x88\x02\x03\xed", PROTOCOL("close code that must not be sent")),
+    C("\x88\x02\x03\xee", PROTOCOL("close code that must not be sent")),
+    C("\x88\x04\x03\xe8\xc3\x28", "error(1007 close reason is not UTF-8)"),
+    C("\x88\x03\x03\xe8\xc3", "error(1007 close reason is not UTF-8)"),
+    C("\x88\x00", "close(1005 )"),
+    C("\x88\x02\x03\xe8", "close(1000 )"),
+    C("\x88\x09\x11\x31"
+      "expired",
+	"close(4401 expired)"),
+    /* 8.1: text is UTF-8, over fragments */
+    C("\x81\x02\xc3\xa9", "text(\xc3\xa9)"),
+    C("\x01\x01\xc3\x80\x01\xa9", "text(\xc3\xa9)"),
+    C("\x81\x01\xc3", "error(1007 text message is not UTF-8)"),
+    C("\x01\x01\xc3\x80\x01x",
+	"text(\xc3"
+	"error(1007 text message is not UTF-8)"),
+    C("\x01\x01\xc3\x80\x00",
+	"text(\xc3"
+	"error(1007 text message is not UTF-8)"),
+    C("\x01\x02x\xff", "error(1007 text message is not UTF-8)"),
+    C("\x82\x02\xc3\xff", "bin(\xc3\xff)"),
+    /* bounds */
+    C("\x82\x7f\x00\x00\x00\x00\x00\x01\x11\x71", "error(1009 frame too long)"),
+    /* what is allowed */
+    C("\x81\x00", "text()"),
+    C("\x01\x00\x00\x00\x80\x00", "text()"),
+    C("\x01\x02He\x89\x01p\x8a\x00\x80\x03llo", "text(Heping(p)pong()llo)"),
+    S("\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", "text(Hello)"),
+    S("\x88\x82\x37\xfa\x21\x3d\x34\x12", "close(1000 )"),
 #undef C
 #undef S
-	};
+};
+
+static void
+test_each_rule_has_its_refusal(void **state)
+{
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		check_trace(cases[i].role, cases[i].bytes, cases[i].want);
+	for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		check_trace(rules[i].role, rules[i].bytes, rules[i].want);
 }
 
 static void
