@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The world as the core sees it: what it asks for, the clock, settings. */
 #include "link_world.h"
+#include "../core_clock.h"
 
 static void
 ask(struct world *w, enum asked what)
@@ -281,15 +282,11 @@ world_turn(struct world *w)
 void
 world_time(struct world *w, uint64_t ms)
 {
-	uint64_t end = w->now + ms, next;
+	uint64_t end = w->now + ms;
+	int more;
 
-	while ((next = core_deadline(w->c)) <= end) {
-		if (next > w->now)
-			w->now = next;
-		core_now(w->c, w->now);
+	do {
+		more = core_clock(w->c, &w->now, end);
 		world_turn(w);
-	}
-	w->now = end;
-	core_now(w->c, w->now);
-	world_turn(w);
+	} while (more);
 }

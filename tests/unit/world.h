@@ -18,6 +18,7 @@
 
 #include "agent.h"
 #include "core.h"
+#include "../core_clock.h"
 
 #define WORLD_AGENTS 4
 
@@ -240,17 +241,13 @@ world_turn(struct world *w)
 static inline void
 world_time(struct world *w, uint64_t ms)
 {
-	uint64_t end = w->now + ms, next;
+	uint64_t end = w->now + ms;
+	int more;
 
-	while ((next = core_deadline(w->c)) <= end) {
-		if (next > w->now)
-			w->now = next;
-		core_now(w->c, w->now);
+	do {
+		more = core_clock(w->c, &w->now, end);
 		world_turn(w);
-	}
-	w->now = end;
-	core_now(w->c, w->now);
-	world_turn(w);
+	} while (more);
 }
 
 /* The connector sends a message. */
