@@ -13,6 +13,8 @@
 #include "../../relayd/agent_accept.c"
 #include "../../relayd/agent_sock.c"
 #include "../../relayd/headroom.c"
+#include "idle_io.h"
+#include "until.h"
 
 #define STEPS 20000 /* more turns of the loop than any test needs */
 #define HELLO "{\"type\":\"hello\",\"platform\":\"discord\",\"botId\":\"1\"}\n"
@@ -37,47 +39,8 @@ engine_now(struct engine *e)
 	core_now(e->core, engine_clock());
 }
 
-/* A core whose link is never dialled. */
-
-static void
-no_link(void *arg, struct gateway *gw)
-{
-	(void)arg;
-	(void)gw;
-}
-
-static void
-no_read(void *arg, struct gateway *gw, int on)
-{
-	(void)arg;
-	(void)gw;
-	(void)on;
-}
-
-static void
-no_remark(void *arg, struct gateway *gw, int level, const char *event,
-    const char *text)
-{
-	(void)arg;
-	(void)gw;
-	(void)level;
-	(void)event;
-	(void)text;
-}
-
 static const struct core_io io = {
-    .dial = no_link,
-    .tls = no_link,
-    .mint = no_link,
-    .upgrade = no_link,
-    .drop = no_link,
-    .link_output = no_link,
-    .link_read = no_read,
-    .agent_send = agent_sock_send,
-    .agent_close = agent_sock_end,
-    .state_changed = no_link,
-    .remark = no_remark,
-};
+    IDLE_IO, .agent_send = agent_sock_send, .agent_close = agent_sock_end};
 
 /* A listening socket with a name of its own that no file holds. */
 static int
@@ -148,16 +111,6 @@ step(struct fixture *f)
 	core_turn(f->e.core);
 	(void)agent_sock_turn(&f->e);
 }
-
-/* Until the condition holds; the number of steps is the bound, not time. */
-#define UNTIL(f, cond)                             \
-	do {                                       \
-		int left_ = STEPS;                 \
-		while (!(cond) && left_-- > 0)     \
-			step(f);                   \
-		if (!(cond))                       \
-			fail_msg("never: " #cond); \
-	} while (0)
 
 static int
 dial(void)

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "idle_io.h"
 #include "vec.h"
 
 #include "../../relayd/status.c"
@@ -37,21 +38,6 @@ conn_tls_text(const struct conn *c)
 {
 	(void)c;
 	return "TLSv1.3 TLS_AES_256_GCM_SHA384";
-}
-
-static void
-io_gateway(void *arg, struct gateway *gw)
-{
-	(void)arg;
-	(void)gw;
-}
-
-static void
-io_read(void *arg, struct gateway *gw, int on)
-{
-	(void)arg;
-	(void)gw;
-	(void)on;
 }
 
 static int
@@ -89,32 +75,8 @@ io_tap(void *arg, struct gateway *gw, enum tap_dir dir, struct span line)
 	(void)line;
 }
 
-static void
-io_remark(void *arg, struct gateway *gw, int level, const char *event,
-    const char *text)
-{
-	(void)arg;
-	(void)gw;
-	(void)level;
-	(void)event;
-	(void)text;
-}
-
-static const struct core_io io = {
-    .remark = io_remark,
-    .dial = io_gateway,
-    .tls = io_gateway,
-    .mint = io_gateway,
-    .upgrade = io_gateway,
-    .drop = io_gateway,
-    .link_output = io_gateway,
-    .link_read = io_read,
-    .agent_send = io_agent_send,
-    .agent_close = io_agent_close,
-    .state_changed = io_gateway,
-    .send_result = io_result,
-    .tap = io_tap,
-};
+static const struct core_io io = {IDLE_IO, .agent_send = io_agent_send,
+    .agent_close = io_agent_close, .send_result = io_result, .tap = io_tap};
 
 struct fixture {
 	struct engine e;
