@@ -285,6 +285,14 @@ connector_end(struct world *w)
 	}
 }
 
+/* Inside a broken frame nothing is known of what arrives. */
+static int
+can_send(const struct world *w, unsigned event)
+{
+	return w->connected && !w->tainted && event < EVENTS &&
+	    w->event[event].sent < UINT16_MAX;
+}
+
 /* It arrives in a line of its own, whatever came before. */
 static void
 send_own(struct world *w, unsigned event, struct buf *b)
@@ -304,9 +312,7 @@ connector_event(struct world *w, unsigned n, unsigned session)
 	    "discord", "telegram", "slack", "unknown"};
 	struct buf b;
 
-	/* Inside a broken frame nothing is known of what arrives. */
-	if (!w->connected || w->tainted || n >= EVENTS ||
-	    w->event[n].sent == UINT16_MAX)
+	if (!can_send(w, n))
 		return;
 	buf_init(&b, 0);
 	(void)buf_addf(&b,
@@ -327,8 +333,7 @@ connector_forward(struct world *w, unsigned n)
 {
 	struct buf b;
 
-	if (!w->connected || w->tainted || n >= EVENTS ||
-	    w->event[n].sent == UINT16_MAX)
+	if (!can_send(w, n))
 		return;
 	buf_init(&b, 0);
 	(void)buf_addf(&b,

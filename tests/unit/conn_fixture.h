@@ -19,6 +19,7 @@
 #include "../../relayd/ca.c"
 #include "../../relayd/conn.c"
 #include "../../relayd/conn_tls.c"
+#include "until.h"
 
 /* Not every program needs every helper. */
 #define HELPER __attribute__((unused)) static
@@ -292,17 +293,6 @@ step(struct fixture *f)
 		f->p.up = SSL_do_handshake(f->p.ssl) == 1;
 }
 
-/* Until the condition holds; each step does what can be done, so that their
- * number, not time, is the bound. */
-#define UNTIL(f, cond)                             \
-	do {                                       \
-		int left_ = STEPS;                 \
-		while (!(cond) && left_-- > 0)     \
-			step(f);                   \
-		if (!(cond))                       \
-			fail_msg("never: " #cond); \
-	} while (0)
-
 /* Begin TLS for a name against a certificate with these properties. */
 HELPER void
 tls(struct fixture *f, const char *san, const char *name, long from, long until,
@@ -365,6 +355,13 @@ peer_writes(struct fixture *f, const char *p, size_t n)
 			step(f);
 	}
 	assert_int_equal(n, 0);
+}
+
+HELPER void
+peer_goes(struct fixture *f)
+{
+	close(f->p.fd);
+	f->p.fd = -1;
 }
 
 HELPER char *

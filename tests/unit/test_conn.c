@@ -240,26 +240,30 @@ test_eof(void **state)
 	struct fixture *f = *state;
 
 	peer_writes(f, "last", 4);
-	close(f->p.fd);
-	f->p.fd = -1;
+	peer_goes(f);
 	ends_with(f, "connection closed by the peer");
 	assert_int_equal(f->o.inlen, 4); /* the last words went before */
 }
 
 /* What the peer said before it went is heard, even when a write fails first. */
 static void
-test_write_after_close(void **state)
+write_after_close(struct fixture *f)
 {
-	struct fixture *f = *state;
-
 	peer_writes(f, "refused", 7);
-	close(f->p.fd);
-	f->p.fd = -1;
+	peer_goes(f);
 	f->o.out = "x";
 	f->o.outlen = 1;
 	conn_want_write(f->o.c);
 	(void)conn_turn(&f->e);
 	assert_int_equal(f->o.inlen, 7);
+}
+
+static void
+test_write_after_close(void **state)
+{
+	struct fixture *f = *state;
+
+	write_after_close(f);
 	ends_with(f, "connection closed by the peer");
 }
 
@@ -269,14 +273,7 @@ test_write_after_close_tls(void **state)
 	struct fixture *f = *state;
 
 	tls_good(f);
-	peer_writes(f, "refused", 7);
-	close(f->p.fd);
-	f->p.fd = -1;
-	f->o.out = "x";
-	f->o.outlen = 1;
-	conn_want_write(f->o.c);
-	(void)conn_turn(&f->e);
-	assert_int_equal(f->o.inlen, 7);
+	write_after_close(f);
 	assert_int_equal(f->o.ends, 1);
 }
 
@@ -296,8 +293,7 @@ test_tls_cut(void **state)
 	struct fixture *f = *state;
 
 	tls_good(f);
-	close(f->p.fd);
-	f->p.fd = -1;
+	peer_goes(f);
 	ends_with(f, "connection closed by the peer");
 }
 

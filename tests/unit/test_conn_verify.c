@@ -82,6 +82,19 @@ test_not_yet(void **state)
 	    "machine's clock is wrong");
 }
 
+/* The peer shows that certificate for key, where only trusted vouches. */
+static void
+refused(struct fixture *f, X509 *cert, EVP_PKEY *key, X509 *trusted,
+    const char *why)
+{
+	struct ca *ca = ca_of(f, trusted);
+
+	serve(f, cert, key, 0);
+	assert_int_equal(conn_tls(f->o.c, ca, NAME), 0);
+	ends_with(f, why);
+	ca_release(ca);
+}
+
 static void
 test_wrong_ca(void **state)
 {
@@ -90,14 +103,10 @@ test_wrong_ca(void **state)
 	X509 *other = cert_new(key, "other CA", NULL, NULL, key, -60, 3600);
 	X509 *cert =
 	    cert_new(key, "leaf", "DNS:" NAME, f->cacert, f->cakey, -60, 3600);
-	struct ca *ca = ca_of(f, other);
 
-	serve(f, cert, key, 0);
-	assert_int_equal(conn_tls(f->o.c, ca, NAME), 0);
-	ends_with(f,
+	refused(f, cert, key, other,
 	    "certificate verify failed: unable to get local issuer "
 	    "certificate (no CA of test CA vouches for it)");
-	ca_release(ca);
 	X509_free(other);
 	X509_free(cert);
 	EVP_PKEY_free(key);
@@ -109,14 +118,10 @@ test_self_signed(void **state)
 	struct fixture *f = *state;
 	EVP_PKEY *key = key_new();
 	X509 *cert = cert_new(key, "leaf", "DNS:" NAME, NULL, key, -60, 3600);
-	struct ca *ca = ca_of(f, f->cacert);
 
-	serve(f, cert, key, 0);
-	assert_int_equal(conn_tls(f->o.c, ca, NAME), 0);
-	ends_with(f,
+	refused(f, cert, key, f->cacert,
 	    "certificate verify failed: self-signed certificate (no CA of "
 	    "test CA vouches for it)");
-	ca_release(ca);
 	X509_free(cert);
 	EVP_PKEY_free(key);
 }

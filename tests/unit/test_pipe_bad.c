@@ -3,28 +3,17 @@
  * is no room here. */
 #include "pipe_ends.h"
 
+/* Packets, with their length. */
+#define PING "\x93\x01\x05\x07", 4
+#define PONG "\x93\x02\x05\x07", 4
+#define PEER "\x93\x03\x00\x01", 4
+
 static const struct pipe_ops ops_plain = {on_message, NULL, on_bad, on_gone};
 
 static int
 raw(void **state)
 {
 	return with_ends(state, 1);
-}
-
-/* Bad, read no more, and no descriptor kept. */
-static void
-is_bad(struct pair *t, const char *why, unsigned fds)
-{
-	settle(t);
-	assert_int_equal(t->b.bads, 1);
-	assert_int_equal(t->b.messages, 0);
-	if (strstr(t->b.why, why) == NULL)
-		fail_msg("%s", t->b.why);
-	assert_int_equal(open_fds(), fds);
-	send(t->raw, "\x93\x01\x05\x07", 4, MSG_NOSIGNAL);
-	settle(t);
-	assert_int_equal(t->b.messages, 0);
-	assert_int_equal(t->b.bads, 1);
 }
 
 /* Send bytes with n descriptors. */
@@ -57,36 +46,6 @@ send_raw(struct pair *t, const void *p, size_t len, int n)
 	close(fd);
 }
 
-static void
-two_descriptors(void **state)
-{
-	struct pair *t = *state;
-	unsigned fds = open_fds();
-
-	send_raw(t, "\x93\x03\x00\x01", 4, 2); /* PEER */
-	is_bad(t, "more than one descriptor", fds);
-}
-
-static void
-eight_descriptors(void **state)
-{
-	struct pair *t = *state;
-	unsigned fds = open_fds();
-
-	send_raw(t, "\x93\x03\x00\x01", 4, 8);
-	is_bad(t, "descriptor", fds);
-}
-
-static void
-unwanted_descriptor(void **state)
-{
-	struct pair *t = *state;
-	unsigned fds = open_fds();
-
-	send_raw(t, "\x93\x01\x05\x07", 4, 1); /* PING */
-	is_bad(t, "descriptor", fds);
-}
-
 /* Let what was sent arrive while there is room for so many descriptors. */
 static void
 settle_with_room(struct pair *t, unsigned room)
@@ -103,6 +62,62 @@ settle_with_room(struct pair *t, unsigned room)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
 }
 
+/* Bad, read no more, and no descriptor kept. */
+static void
+is_bad(struct pair *t, const char *why, unsigned fds)
+{
+	settle(t);
+	assert_int_equal(t->b.bads, 1);
+	assert_int_equal(t->b.messages, 0);
+	if (strstr(t->b.why, why) == NULL)
+		fail_msg("%s", t->b.why);
+	assert_int_equal(open_fds(), fds);
+	send(t->raw, PING, MSG_NOSIGNAL);
+	settle(t);
+	assert_int_equal(t->b.messages, 0);
+	assert_int_equal(t->b.bads, 1);
+}
+
+/* A packet with n descriptors is bad, with room for them. */
+static void
+bad_packet(struct pair *t, const void *p, size_t len, int n, const char *why)
+{
+	unsigned fds = open_fds();
+
+	send_raw(t, p, len, n);
+	is_bad(t, why, fds);
+}
+
+/* The same with room for only so many. */
+static void
+bad_without_room(struct pair *t, const void *p, size_t len, int n,
+    unsigned room, const char *why)
+{
+	unsigned fds = open_fds();
+
+	send_raw(t, p, len, n);
+	settle_with_room(t, room);
+	is_bad(t, why, fds);
+}
+
+static void
+two_descriptors(void **state)
+{
+	bad_packet(*state, PEER, 2, "more than one descriptor");
+}
+
+static void
+eight_descriptors(void **state)
+{
+	bad_packet(*state, PEER, 8, "descriptor");
+}
+
+static void
+unwanted_descriptor(void **state)
+{
+	bad_packet(*state, PING, 1, "descriptor");
+}
+
 /* Our own lack is not the sender's offence, and the pipe goes on. */
 static void
 descriptor_without_room(void **state)
@@ -110,13 +125,13 @@ descriptor_without_room(void **state)
 	struct pair *t = *state;
 	unsigned fds = open_fds();
 
-	send_raw(t, "\x93\x03\x00\x01", 4, 1);
+	send_raw(t, PEER, 1);
 	settle_with_room(t, 0);
 	assert_int_equal(t->b.lackings, 1);
 	assert_int_equal(t->b.type, MSG_PEER);
 	assert_int_equal(t->b.messages + t->b.bads + t->b.gones, 0);
 	assert_int_equal(open_fds(), fds);
-	send_raw(t, "\x93\x03\x00\x01", 4, 1);
+	send_raw(t, PEER, 1);
 	settle(t);
 	assert_int_equal(t->b.messages, 1);
 	assert_int_not_equal(t->b.fd, -1);
@@ -137,10 +152,10 @@ descriptor_without_room_or_handler(void **state)
 		t->b.p = pipe_new(t->base, fd[1], ROLE_ENGINE, ROLE_SUPERVISOR,
 		    &ops_plain, &t->b);
 	}
-	send_raw(t, "\x93\x03\x00\x01", 4, 1);
+	send_raw(t, PEER, 1);
 	settle_with_room(t, 0);
 	assert_int_equal(t->b.messages + t->b.bads + t->b.gones, 0);
-	send_raw(t, "\x93\x01\x05\x07", 4, 0); /* PING */
+	send_raw(t, PING, 0);
 	settle(t);
 	assert_int_equal(t->b.messages, 1);
 }
@@ -152,70 +167,52 @@ static void
 unwanted_descriptor_without_room(void **state)
 {
 	struct pair *t = *state;
-	unsigned fds = open_fds();
 
-	send_raw(t, "\x93\x01\x05\x07", 4, 1); /* PING */
-	settle_with_room(t, 0);
+	bad_without_room(
+	    t, PING, 1, 0, "descriptor with a message that has none");
 	assert_int_equal(t->b.lackings, 0);
-	is_bad(t, "descriptor with a message that has none", fds);
 }
 
 static void
 empty_without_room(void **state)
 {
 	struct pair *t = *state;
-	unsigned fds = open_fds();
 
-	send_raw(t, "", 0, 1);
-	settle_with_room(t, 0);
-	is_bad(t, "not an array", fds);
-	assert_int_equal(t->b.gones, 0);
+	bad_without_room(t, "", 0, 1, 0, "not an array");
+	assert_int_equal(t->b.lackings + t->b.gones, 0);
 }
 
 static void
 phrase_without_room(void **state)
 {
 	struct pair *t = *state;
-	unsigned fds = open_fds();
 
 	t->b.offend = "nobody asked";
-	send_raw(t, "\x93\x03\x00\x01", 4, 1);
-	settle_with_room(t, 0);
+	bad_without_room(t, PEER, 1, 0, "nobody asked");
 	assert_int_equal(t->b.lackings, 1);
-	is_bad(t, "nobody asked", fds);
 }
 
 static void
 two_descriptors_with_room_for_one(void **state)
 {
 	struct pair *t = *state;
-	unsigned fds = open_fds();
 
-	send_raw(t, "\x93\x03\x00\x01", 4, 2);
-	settle_with_room(t, 1);
+	bad_without_room(t, PEER, 2, 1, "more than one descriptor");
 	assert_int_equal(t->b.lackings, 0);
-	is_bad(t, "more than one descriptor", fds);
 }
 
 static void
 too_long(void **state)
 {
-	struct pair *t = *state;
 	static char p[LIMIT_PACKET + 1];
-	unsigned fds = open_fds();
 
-	send_raw(t, p, sizeof(p), 0);
-	is_bad(t, "too long", fds);
+	bad_packet(*state, p, sizeof(p), 0, "too long");
 }
 
 static void
 rubbish(void **state)
 {
-	struct pair *t = *state;
-	unsigned fds = open_fds();
-
-	send_raw(t, "GET / HTTP/1.1\r\n", 16, 0);
-	is_bad(t, "not an array", fds);
+	bad_packet(*state, "GET / HTTP/1.1\r\n", 16, 0, "not an array");
 }
 
 /* It must not pass for the end. */
@@ -223,21 +220,15 @@ static void
 empty(void **state)
 {
 	struct pair *t = *state;
-	unsigned fds = open_fds();
 
-	send_raw(t, "", 0, 0);
-	is_bad(t, "empty packet", fds);
+	bad_packet(t, "", 0, 0, "empty packet");
 	assert_int_equal(t->b.gones, 0);
 }
 
 static void
 wrong_sender(void **state)
 {
-	struct pair *t = *state;
-	unsigned fds = open_fds();
-
-	send_raw(t, "\x93\x02\x05\x07", 4, 0); /* PONG */
-	is_bad(t, "sender", fds);
+	bad_packet(*state, PONG, 0, "sender");
 }
 
 static void
@@ -246,7 +237,7 @@ handlers_phrase(void **state)
 	struct pair *t = *state;
 
 	t->b.offend = "not now";
-	send_raw(t, "\x93\x01\x05\x07", 4, 0);
+	send_raw(t, PING, 0);
 	send_raw(t, "\x93\x01\x05\x08", 4, 0);
 	settle(t);
 	assert_int_equal(t->b.messages, 1);

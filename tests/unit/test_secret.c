@@ -46,16 +46,24 @@ file_of(const char *p, size_t len)
 	return fd;
 }
 
+/* That of gateway 0, main. */
+static struct msg_conf_credential
+credential(enum cred_source source, const char *label)
+{
+	return (struct msg_conf_credential){.name = SPAN_LIT("main"),
+	    .id = SPAN_LIT("gw"),
+	    .source = source,
+	    .label = span_str(label)};
+}
+
 static void
 add(uint32_t gateway, const char *id, const char *p, size_t len)
 {
-	struct msg_conf_credential m = {.gateway = gateway,
-	    .name = SPAN_LIT("main"),
-	    .id = span_str(id),
-	    .source = CRED_FILE,
-	    .label = SPAN_LIT("/etc/s")};
+	struct msg_conf_credential m = credential(CRED_FILE, "/etc/s");
 	int fd = file_of(p, len);
 
+	m.gateway = gateway;
+	m.id = span_str(id);
 	assert_null(secret_add(&all, &m, fd));
 	close(fd);
 }
@@ -66,8 +74,9 @@ add_text(uint32_t gateway, const char *id, const char *text)
 	add(gateway, id, text, strlen(text));
 }
 
-static void
-check_taken(const char *p, size_t len, const char *want)
+/* What becomes of a file with this content. */
+static struct secret *
+take(const char *p, size_t len)
 {
 	struct secret *s;
 
@@ -76,6 +85,14 @@ check_taken(const char *p, size_t len, const char *want)
 	secret_commit(&all, NOW, 1);
 	s = secret_get(&all, 0);
 	assert_non_null(s);
+	return s;
+}
+
+static void
+check_taken(const char *p, size_t len, const char *want)
+{
+	const struct secret *s = take(p, len);
+
 	assert_non_null(s->text.p);
 	assert_string_equal(s->reason, "");
 	assert_int_equal(s->text.len, strlen(want));
@@ -85,13 +102,8 @@ check_taken(const char *p, size_t len, const char *want)
 static void
 check_refused(const char *p, size_t len, const char *want)
 {
-	struct secret *s;
+	const struct secret *s = take(p, len);
 
-	secret_stage(&all);
-	add(0, "gw", p, len);
-	secret_commit(&all, NOW, 1);
-	s = secret_get(&all, 0);
-	assert_non_null(s);
 	assert_null(s->text.p);
 	assert_string_equal(s->reason, want);
 }
@@ -143,10 +155,7 @@ refused(void **state)
 static void
 sealed(void **state)
 {
-	struct msg_conf_credential m = {.name = SPAN_LIT("main"),
-	    .id = SPAN_LIT("gw"),
-	    .source = CRED_ENV,
-	    .label = SPAN_LIT("environment")};
+	struct msg_conf_credential m = credential(CRED_ENV, "environment");
 	char text[] = " from the environment\n";
 	unsigned flags = 0;
 	int fd = secmem_seal(text, strlen(text), &flags);
@@ -168,10 +177,7 @@ sealed(void **state)
 static void
 no_regular_file(void **state)
 {
-	struct msg_conf_credential m = {.name = SPAN_LIT("main"),
-	    .id = SPAN_LIT("gw"),
-	    .source = CRED_FILE,
-	    .label = SPAN_LIT("/etc/s")};
+	struct msg_conf_credential m = credential(CRED_FILE, "/etc/s");
 	int fd[2];
 
 	(void)state;
@@ -187,10 +193,8 @@ no_regular_file(void **state)
 static void
 items_that_must_not_be(void **state)
 {
-	struct msg_conf_credential m = {.name = SPAN_LIT("main"),
-	    .id = SPAN_LIT("gw"),
-	    .source = CRED_NONE,
-	    .label = SPAN_LIT("no secret: set one")};
+	struct msg_conf_credential m =
+	    credential(CRED_NONE, "no secret: set one");
 
 	(void)state;
 	secret_stage(&all);
@@ -306,14 +310,12 @@ room_has_an_end(void **state)
 static void
 checked(void **state)
 {
-	struct msg_conf_credential none = {.gateway = 1,
-	    .name = SPAN_LIT("other"),
-	    .id = SPAN_LIT("gw"),
-	    .source = CRED_NONE,
-	    .label = SPAN_LIT("no secret")};
+	struct msg_conf_credential none = credential(CRED_NONE, "no secret");
 	char why[LIMIT_REASON + 1];
 
 	(void)state;
+	none.gateway = 1;
+	none.name = SPAN_LIT("other");
 	secret_stage(&all);
 	add_text(0, "gw", "abc");
 	assert_null(secret_add(&all, &none, -1));
@@ -327,23 +329,22 @@ checked(void **state)
 	assert_null(secret_check(&all, why, sizeof(why)));
 }
 
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(checked, setup, teardown),
-	    cmocka_unit_test_setup_teardown(taken, setup, teardown),
-	    cmocka_unit_test_setup_teardown(refused, setup, teardown),
-	    cmocka_unit_test_setup_teardown(sealed, setup, teardown),
-	    cmocka_unit_test_setup_teardown(no_regular_file, setup, teardown),
-	    cmocka_unit_test_setup_teardown(
-		items_that_must_not_be, setup, teardown),
-	    cmocka_unit_test_setup_teardown(generations, setup, teardown),
-	    cmocka_unit_test_setup_teardown(
-		other_credentials_are_known_before_commit, setup, teardown),
-	    cmocka_unit_test_setup_teardown(
-		old_secrets_are_cleansed, setup, teardown),
-	    cmocka_unit_test_setup_teardown(room_has_an_end, setup, teardown),
+	    TEST(checked),
+	    TEST(taken),
+	    TEST(refused),
+	    TEST(sealed),
+	    TEST(no_regular_file),
+	    TEST(items_that_must_not_be),
+	    TEST(generations),
+	    TEST(other_credentials_are_known_before_commit),
+	    TEST(old_secrets_are_cleansed),
+	    TEST(room_has_an_end),
 	};
 
 	return cmocka_run_group_tests_name("secret", tests, NULL, NULL);
