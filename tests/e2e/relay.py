@@ -164,6 +164,18 @@ class Relayd:
         self.configure({**base, "gateways": gateways})
         return self
 
+    def connect_by_environment(self, connector):
+        """Put a Connector without TLS into the environment."""
+        known = connector.gateway()
+        self.env.update({
+            "GATEWAY_RELAY_URL": connector.url,
+            "GATEWAY_RELAY_ID": known.gateway_id,
+            "GATEWAY_RELAY_SECRET": known.secrets[0],
+            "GATEWAY_RELAY_PLATFORMS": "discord",
+            "GATEWAY_RELAY_BOT_IDS": '{"discord":{"botId":"1234"}}',
+        })
+        return self
+
     # Life.
 
     def start(self, wait=None):

@@ -137,15 +137,8 @@ def test_usage(daemon):
 
 def test_environment_alone(make_relayd, make_connector):
     connector = make_connector(tls=None)
-    known = connector.gateway()
-    relayd = make_relayd(None, env={
-        "GATEWAY_RELAY_URL": connector.url,
-        "GATEWAY_RELAY_ID": known.gateway_id,
-        "GATEWAY_RELAY_SECRET": known.secrets[0],
-        "GATEWAY_RELAY_PLATFORMS": "discord",
-        "GATEWAY_RELAY_BOT_IDS": '{"discord":{"botId":"1234"}}',
-        "XDG_CONFIG_HOME": "/nonexistent",
-    })
+    relayd = make_relayd(None, env={"XDG_CONFIG_HOME": "/nonexistent"})
+    relayd.connect_by_environment(connector)
     if os.path.exists("/etc/relayd/relayd.yaml"):
         pytest.skip("this machine has a relayd.yaml of its own")
     relayd.start()

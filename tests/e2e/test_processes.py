@@ -203,14 +203,7 @@ def test_a_dial_is_logged_by_who_made_it(make_relayd, connector):
 def test_environment_alone_and_no_home(make_unprivileged, make_connector):
     """No file is needed, nor a place for one."""
     connector = make_connector(tls=None)
-    known = connector.gateway()
-    relayd = make_unprivileged(None, env={
-        "GATEWAY_RELAY_URL": connector.url,
-        "GATEWAY_RELAY_ID": known.gateway_id,
-        "GATEWAY_RELAY_SECRET": known.secrets[0],
-        "GATEWAY_RELAY_PLATFORMS": "discord",
-        "GATEWAY_RELAY_BOT_IDS": '{"discord":{"botId":"1234"}}',
-    })
+    relayd = make_unprivileged(None).connect_by_environment(connector)
     # Given another run directory than /tmp's, which is of the machine.
     relayd.env["HOME"] = ""
     relayd.places = lambda: ["-r", relayd.run]

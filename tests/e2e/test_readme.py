@@ -84,13 +84,15 @@ def test_the_commands_of_relay_ctl_work(relayd, connector, words):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_shell_agent(relayd, connector):
-    program = relayd.write("agent.sh", (ROOT / "examples/agent.sh").read_text(),
-                           0o755)
+def example(relayd, name):
+    return relayd.write(name, (ROOT / "examples" / name).read_text(), 0o755)
+
+
+def answers(connector, words, **more):
+    """An agent started with these words answers and acknowledges."""
     agent = subprocess.Popen(
-        relayd.ctl_words("agent", "--exec", str(program)),
-        env=relayd.environment(), stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, **more)
     try:
         buffer_id = connector.say("discord", "c1", "hello")
         connector.wait_text("c1", "You said: hello")
@@ -100,20 +102,15 @@ def test_the_shell_agent(relayd, connector):
         agent.wait(relay.TIMEOUT_S)
 
 
+def test_the_shell_agent(relayd, connector):
+    program = example(relayd, "agent.sh")
+    answers(connector, relayd.ctl_words("agent", "--exec", str(program)),
+            env=relayd.environment())
+
+
 def test_the_python_agent(relayd, connector):
-    program = relayd.write("agent.py", (ROOT / "examples/agent.py").read_text(),
-                           0o755)
-    agent = subprocess.Popen(
-        ["/usr/bin/python3", program, relayd.agent_path()],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL)
-    try:
-        buffer_id = connector.say("discord", "c1", "hello")
-        connector.wait_text("c1", "You said: hello")
-        connector.wait_acked(buffer_id)
-    finally:
-        agent.kill()
-        agent.wait(relay.TIMEOUT_S)
+    program = example(relayd, "agent.py")
+    answers(connector, ["/usr/bin/python3", program, relayd.agent_path()])
 
 
 def make(*words):
