@@ -5,21 +5,25 @@
 
 #include "core.h"
 
-/* Set the clock to the core's next deadline, at most to end.  0: the end is
- * reached, and there is no deadline up to it; otherwise the turn may make new
- * ones. */
-static inline int
-core_clock(struct core *c, uint64_t *now, uint64_t end)
-{
-	uint64_t next = core_deadline(c);
-	int more = next <= end;
+struct world;
 
-	if (!more)
-		*now = end;
-	else if (next > *now)
-		*now = next;
+/* Milliseconds pass, from one deadline of the core to the next; at each, and
+ * at the end, the world takes its turn. */
+static inline void
+core_clock(struct core *c, uint64_t *now, uint64_t ms,
+    void (*turn)(struct world *), struct world *w)
+{
+	uint64_t end = *now + ms, next;
+
+	while ((next = core_deadline(c)) <= end) {
+		if (next > *now)
+			*now = next;
+		core_now(c, *now);
+		turn(w);
+	}
+	*now = end;
 	core_now(c, *now);
-	return more;
+	turn(w);
 }
 
 #endif

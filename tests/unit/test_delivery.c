@@ -3,6 +3,11 @@
  * agents, their order, replay, acknowledgement, pressure. */
 #include "world.h"
 
+/* Of the bufferIds b1, b2, b3. */
+#define ACKS_IN_ORDER                                               \
+	"\"b1\"}\n{\"type\":\"inbound_ack\",\"bufferId\":\"b2\"}\n" \
+	"{\"type\":\"inbound_ack\",\"bufferId\":\"b3\"}\n"
+
 /* --- lines and messages --- */
 
 static void
@@ -52,10 +57,7 @@ test_bad_lines_are_skipped_and_salvaged(void **state)
 	/* in order of arrival: b2 and b3 wait for b1 */
 	assert_false(holds(&w->lines, "b2"));
 	agent_acks(a, "first");
-	assert_true(holds(&w->lines,
-	    "\"b1\"}\n{\"type\":\"inbound_ack\","
-	    "\"bufferId\":\"b2\"}\n{\"type\":\"inbound_ack\",\"bufferId\":"
-	    "\"b3\"}\n"));
+	assert_true(holds(&w->lines, ACKS_IN_ORDER));
 	world_event(w, NULL, "c1", "still works");
 	assert_true(holds(&a->in, "still works"));
 }
@@ -158,10 +160,7 @@ test_acks_leave_in_order_of_arrival(void **state)
 	agent_acks(a, "m2");
 	assert_false(holds(&w->lines, "inbound_ack"));
 	agent_acks(a, "m1");
-	assert_true(holds(&w->lines,
-	    "\"b1\"}\n{\"type\":\"inbound_ack\","
-	    "\"bufferId\":\"b2\"}\n{\"type\":\"inbound_ack\",\"bufferId\":"
-	    "\"b3\"}\n"));
+	assert_true(holds(&w->lines, ACKS_IN_ORDER));
 }
 
 static void
@@ -184,10 +183,7 @@ test_replay_is_recognised(void **state)
 	assert_int_equal(w->gw->count.replays, 2);
 	agent_acks(a, "\"m1\"");
 	agent_acks(a, "\"m3\"");
-	assert_true(holds(&w->lines,
-	    "\"b1\"}\n{\"type\":\"inbound_ack\","
-	    "\"bufferId\":\"b2\"}\n{\"type\":\"inbound_ack\",\"bufferId\":"
-	    "\"b3\"}\n"));
+	assert_true(holds(&w->lines, ACKS_IN_ORDER));
 	assert_int_equal(count(&w->lines, "inbound_ack"), 3);
 }
 

@@ -241,13 +241,7 @@ world_turn(struct world *w)
 static inline void
 world_time(struct world *w, uint64_t ms)
 {
-	uint64_t end = w->now + ms;
-	int more;
-
-	do {
-		more = core_clock(w->c, &w->now, end);
-		world_turn(w);
-	} while (more);
+	core_clock(w->c, &w->now, ms, world_turn, w);
 }
 
 /* The connector sends a message. */
