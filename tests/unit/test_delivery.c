@@ -146,6 +146,70 @@ test_delivery_splices_and_acknowledges(void **state)
 	assert_int_equal(w->gw->delivery.bytes, 0);
 }
 
+/* The event line that the agent got, scanned. */
+static const struct json_doc *
+agent_event(struct world_agent *a)
+{
+	static struct json_doc doc;
+	struct span in = buf_span(&a->in);
+	const char *line = memmem(in.p, in.len, "{\"type\":\"inbound\"", 17);
+	const char *end;
+
+	assert_non_null(line);
+	end = memchr(line, '\n', (size_t)(in.p + in.len - line));
+	assert_non_null(end);
+	assert_int_equal(json_parse(&doc, line, (size_t)(end - line), 1), 0);
+	assert_false(json_twice(&doc, JSON_ROOT));
+	return &doc;
+}
+
+static void
+test_keys_of_ours_replace_those_that_came(void **state)
+{
+	static const char *const lines[] = {
+	    "{\"type\":\"inbound\",\"session_key\":\"theirs\",\"event\":{"
+	    "\"source\":{\"platform\":\"discord\",\"chat_id\":\"c\"}},"
+	    "\"bufferId\":\"b1\",\"more\":[1]}\n",
+	    "{\"type\":\"inbound\",\"event\":{\"source\":{\"platform\":"
+	    "\"discord\",\"chat_id\":\"c\"}},\"redelivered\":\"theirs\","
+	    "\"more\":[1]}\n",
+	    "{\"type\":\"inbound\",\"event\":{\"source\":{\"platform\":"
+	    "\"discord\",\"chat_id\":\"c\"}},\"more\":[1],"
+	    "\"session\\u005fkey\":\"theirs\",\"r\\u0065delivered\":1,"
+	    "\"bufferI\\u0064\":\"theirs\"}\n"};
+	static const char key[] = "\"agent:main:discord:dm:c\"";
+	struct world *w = *state;
+	struct world_agent *a;
+	const struct json_doc *doc;
+	size_t i;
+
+	world_up(w);
+	for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		a = world_agent(w, HELLO);
+		world_message(w, lines[i]);
+		doc = agent_event(a);
+		assert_false(holds(&a->in, "theirs"));
+		assert_int_equal(json_get(doc, JSON_ROOT, "redelivered"), -1);
+		assert_true(span_eq(
+		    json_raw(doc, json_get(doc, JSON_ROOT, "session_key")),
+		    SPAN_LIT(key)));
+		assert_true(
+		    span_eq(json_raw(doc, json_get(doc, JSON_ROOT, "more")),
+			SPAN_LIT("[1]")));
+		core_agent_gone(a->a, "closed");
+		a->a = NULL;
+		a = world_agent(w, HELLO);
+		doc = agent_event(a);
+		assert_true(span_eq(
+		    json_raw(doc, json_get(doc, JSON_ROOT, "redelivered")),
+		    SPAN_LIT("true")));
+		agent_acks(a, "inbound");
+		core_agent_gone(a->a, "closed");
+		a->a = NULL;
+	}
+	assert_int_equal(w->gw->count.lines_bad, 0);
+}
+
 static void
 test_acks_leave_in_order_of_arrival(void **state)
 {
@@ -375,6 +439,7 @@ main(void)
 	    WORLD_TEST(test_salvage_leaves_what_an_agent_has),
 	    WORLD_TEST(test_event_with_more_members_than_a_doc_holds),
 	    WORLD_TEST(test_delivery_splices_and_acknowledges),
+	    WORLD_TEST(test_keys_of_ours_replace_those_that_came),
 	    WORLD_TEST(test_acks_leave_in_order_of_arrival),
 	    WORLD_TEST(test_replay_is_recognised),
 	    WORLD_TEST(test_replay_is_recognised_by_the_next_engine),

@@ -20,7 +20,7 @@
 #include "core.h"
 #include "../core_clock.h"
 
-#define WORLD_AGENTS 4
+#define WORLD_AGENTS 8
 
 /* The hello of an agent that asks for nothing special. */
 #define HELLO "{\"type\":\"hello\",\"agent\":\"t\"}"
