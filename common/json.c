@@ -100,27 +100,47 @@ skip_space(const char *p, const char *end)
  * The first byte of p[0..end) that a string cannot just contain: quote,
  * backslash, control character, non-ASCII.
  */
+#if defined(__SSE2__) && !defined(CODEC_SCALAR)
+/* Those among the sixteen bytes at p, as bits. */
+static inline unsigned
+special16(const char *p)
+{
+	__m128i v = _mm_loadu_si128((const void *)p), bad;
+
+	/* Signed: bytes from 0x80 on are below the space as well. */
+	bad = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
+	    _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\\')),
+		_mm_cmplt_epi8(v, _mm_set1_epi8(' '))));
+	return (unsigned)_mm_movemask_epi8(bad);
+}
+
+static const char *
+find_far(const char *p, const char *end)
+{
+	unsigned mask;
+
+	for (; end - p >= 16; p += 16)
+		if ((mask = special16(p)) != 0)
+			return p + __builtin_ctz(mask);
+	while (p < end && !is(*p, IS_SPECIAL))
+		p++;
+	return p;
+}
+
+/* Most strings are short. */
 static inline const char *
 find_special(const char *p, const char *end)
 {
-#if defined(__SSE2__) && !defined(CODEC_SCALAR)
-	const __m128i quote = _mm_set1_epi8('"');
-	const __m128i slash = _mm_set1_epi8('\\');
-	const __m128i space = _mm_set1_epi8(' ');
+	unsigned mask;
 
-	while (end - p >= 16) {
-		__m128i v = _mm_loadu_si128((const void *)p), bad;
-		unsigned mask;
-
-		/* Signed: bytes from 0x80 on are below the space as well. */
-		bad = _mm_or_si128(_mm_cmpeq_epi8(v, quote),
-		    _mm_or_si128(
-			_mm_cmpeq_epi8(v, slash), _mm_cmplt_epi8(v, space)));
-		if ((mask = (unsigned)_mm_movemask_epi8(bad)) != 0)
-			return p + __builtin_ctz(mask);
-		p += 16;
-	}
+	if (end - p >= 16 && (mask = special16(p)) != 0)
+		return p + __builtin_ctz(mask);
+	return find_far(p, end);
+}
 #else
+static const char *
+find_special(const char *p, const char *end)
+{
 	while (end - p >= 4) {
 		if (is(p[0], IS_SPECIAL))
 			return p;
@@ -132,11 +152,11 @@ find_special(const char *p, const char *end)
 			return p + 3;
 		p += 4;
 	}
-#endif
 	while (p < end && !is(*p, IS_SPECIAL))
 		p++;
 	return p;
 }
+#endif
 
 /* After the escape sequence whose backslash is at p. */
 static const char *
@@ -281,9 +301,11 @@ scan_key(const struct scan *s, const char *p, struct json_node *n)
 	n->esc = esc ? JSON_ESC_KEY : 0;
 	/* Of an empty key it takes the quotes beside it. */
 	n->tag = JSON_TAG(p, q - p);
-	q = skip_space(q + 1, s->end);
-	if (q == s->end || *q != ':')
-		return fail(s, q, "key without a colon");
+	if (++q == s->end || *q != ':') {
+		q = skip_more(q, s->end);
+		if (q == s->end || *q != ':')
+			return fail(s, q, "key without a colon");
+	}
 	return skip_space(q + 1, s->end);
 }
 
@@ -332,7 +354,7 @@ open_container(struct scan *s, const char *p, struct json_node *n)
  * After a value: leave the containers that end here, and pass the comma that
  * leads to the next element.  At depth 0 the outermost value has ended.
  */
-static inline const char *
+static const char *
 after_value(struct scan *s, const char *p)
 {
 	struct json_node *n;
@@ -359,9 +381,10 @@ scan_element(struct scan *s, const char *p)
 	struct json_node *n = node_new(s, p);
 	const char *q;
 
-	n->key = n->keylen = n->tag = 0;
-	n->esc = 0;
-	if (s->top.object && (p = scan_key(s, p, n)) == NULL)
+	if (!s->top.object) {
+		n->key = n->keylen = n->tag = 0;
+		n->esc = 0;
+	} else if ((p = scan_key(s, p, n)) == NULL)
 		return NULL;
 	if (p == s->end)
 		return fail(s, p, "value missing");
@@ -377,6 +400,8 @@ scan_element(struct scan *s, const char *p)
 	if ((q = scan_scalar(s, p, n)) == NULL)
 		return NULL;
 	n->vallen = (uint32_t)(q - p);
+	if (q < s->end && *q == ',' && s->depth > 0)
+		return skip_space(q + 1, s->end);
 	return after_value(s, q);
 }
 

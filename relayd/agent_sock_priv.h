@@ -12,9 +12,9 @@
 /* Bytes read of one agent before the others have their turn. */
 #define AGENT_SCRATCH (256U * 1024)
 /* Output buffers kept for the next that needs one, and the largest of them:
- * what one turn commonly leaves for an agent. */
-#define AGENT_SPARE	16
-#define AGENT_SPARE_MAX (512U * 1024)
+ * what a large window of common events leaves for an agent. */
+#define AGENT_SPARE	4
+#define AGENT_SPARE_MAX (2U * 1024 * 1024)
 
 struct event;
 struct framing;

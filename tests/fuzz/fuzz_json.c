@@ -178,8 +178,8 @@ check_lookup(
     const struct json_doc *doc, int node, const struct members *m, int i)
 {
 	uint32_t len = (uint32_t)strlen(m->key[i]);
-	struct json_want want = {m->key[i], len,
-	    len > 0 ? JSON_TAG(m->key[i], len) : 0, JSON_ANY, 1};
+	struct json_want want = {
+	    m->key[i], len, JSON_TAG(m->key[i], len), JSON_ANY, 1};
 	int found, which;
 	const char *why = json_members(doc, node, &want, 1, &found, &which);
 
@@ -208,8 +208,9 @@ check_object(const struct json_doc *doc, int node)
 	}
 	for (i = 0; i < m.n; i++) {
 		twice |= same_keys(&m, i) > 1;
-		/* A name is a C string: one with a NUL is never wanted. */
-		if (strlen(m.key[i]) == m.len[i])
+		/* A name is a C string, not empty: one with a NUL is never
+		 * wanted. */
+		if (m.len[i] > 0 && strlen(m.key[i]) == m.len[i])
 			check_lookup(doc, node, &m, i);
 	}
 	if (twice)
