@@ -21,6 +21,12 @@
 #define LIMIT_SECRET 4096
 /* Bytes of a bearer token: base64url of id, ten digits and 64 hex digits. */
 #define LIMIT_TOKEN 512
+/* Bytes of an identity token: a JWT with many claims has some kilobytes. */
+#define LIMIT_BEARER 16384
+/* HTTP exchanges under way at once: each is a process with a TLS library. */
+#define LIMIT_EXCHANGES 8
+/* Bytes of the evidence of a revocation: two refusals with their reasons. */
+#define LIMIT_EVIDENCE 1024
 /* Bytes of one reason or error text that travels or is shown. */
 #define LIMIT_REASON 256
 /* Bytes of one log line, all fields together: long enough for a path and a

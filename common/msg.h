@@ -28,7 +28,8 @@ enum listener_kind {
 	LISTEN_AGENT,
 	LISTEN_CONTROL,
 	LISTEN_STATUS,
-	LISTEN_LAST = LISTEN_STATUS
+	LISTEN_AUTH,
+	LISTEN_LAST = LISTEN_AUTH
 };
 /* Where a gateway's secret came from. */
 enum cred_source {
@@ -36,7 +37,58 @@ enum cred_source {
 	CRED_FILE,
 	CRED_DIRECTORY,
 	CRED_ENV,
-	CRED_LAST = CRED_ENV
+	CRED_ENROLLED,	  /* relay-authd's own file: enrolled or imported */
+	CRED_PROVISIONED, /* in memory only */
+	CRED_LAST = CRED_PROVISIONED
+};
+/* What a gateway's dials may go to. */
+enum endpoint {
+	ENDPOINT_CONNECTOR,
+	ENDPOINT_IDP, /* the identity token's URL */
+	ENDPOINT_LAST = ENDPOINT_IDP
+};
+/* How an identity token is had (CONTRACT 2). */
+enum token_source {
+	TOKEN_NONE,
+	TOKEN_FILE,
+	TOKEN_ENV,
+	TOKEN_COMMAND,
+	TOKEN_OAUTH,	/* client credentials */
+	TOKEN_METADATA, /* plain GET */
+	TOKEN_LAST = TOKEN_METADATA
+};
+/* Whom an exchange is with, and so what the supervisor lays ready for it. */
+enum xchg_kind {
+	XCHG_CONNECTOR, /* its CA bundle */
+	XCHG_IDP,	/* the system's */
+	XCHG_COMMAND,	/* the output of the token command, which it starts */
+	XCHG_LAST = XCHG_COMMAND
+};
+/* Which secret relay-authd wants opened. */
+enum want_secret {
+	WANT_IDENTITY,	    /* identity token: file or environment */
+	WANT_CLIENT_SECRET, /* OAuth 2: file or environment */
+	WANT_ENROLL_TOKEN,  /* GATEWAY_RELAY_ENROLL_TOKEN */
+	WANT_DELIVERY_KEY,  /* GATEWAY_RELAY_DELIVERY_KEY */
+	WANT_LAST = WANT_DELIVERY_KEY
+};
+/* What is expected of an exchange's answer. */
+enum xchg_answer {
+	ANSWER_CREDENTIAL, /* {"secret",…} */
+	ANSWER_TOKEN,	   /* {"access_token"}, or bare text */
+	ANSWER_STATUS,	   /* the status alone */
+	ANSWER_COMMAND,	   /* not HTTP: what the command printed */
+	ANSWER_LAST = ANSWER_COMMAND
+};
+/* How far an exchange came. */
+enum xchg_stage {
+	XSTAGE_DONE,	/* answered as expected */
+	XSTAGE_REFUSED, /* answered: an error status */
+	XSTAGE_TLS,
+	XSTAGE_IO,	/* cut, or too late */
+	XSTAGE_ANSWER,	/* no HTTP, too long, not what was expected */
+	XSTAGE_COMMAND, /* the command failed */
+	XSTAGE_LAST = XSTAGE_COMMAND
 };
 /* Why no token was minted. */
 enum mint_refusal {

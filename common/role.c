@@ -76,6 +76,21 @@ static const struct role_row rows[ROLE_COUNT] = {
 	    .syscalls = sandbox_calls_engine,
 	    .rules = sandbox_rules_engine,
 	},
+    [ROLE_XCHG] =
+	{
+	    .name = "exchange",
+	    .title = "relayd: exchange",
+	    .program = "relay-xchg",
+	    .user = "_relayxchg",
+	    .root = ROOT_EMPTY,
+	    .peer = {ROLE_AUTHD},
+	    .npeer = 1,
+	    .layers = CONFINED | JAILED | LAYER_BIT(LAYER_SECRET),
+	    .obligatory_root = ALWAYS | JAILED | LAYER_BIT(LAYER_USER),
+	    .obligatory = ALWAYS,
+	    .syscalls = sandbox_calls_xchg,
+	    .rules = sandbox_rules_xchg,
+	},
 };
 
 const struct role_row *

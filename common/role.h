@@ -9,9 +9,20 @@
 
 #include <stdint.h>
 
-enum role { ROLE_SUPERVISOR, ROLE_AUTHD, ROLE_DIALER, ROLE_ENGINE, ROLE_COUNT };
+/* The supervisor keeps one process of each role; of the last, an exchange, one
+ * for each that is under way. */
+enum role {
+	ROLE_SUPERVISOR,
+	ROLE_AUTHD,
+	ROLE_DIALER,
+	ROLE_ENGINE,
+	ROLE_XCHG,
+	ROLE_COUNT
+};
 
 #define ROLE_BIT(r) (1U << (r))
+/* How many roles the supervisor keeps one process of: those before it. */
+#define ROLE_KEPT ROLE_XCHG
 
 /* Descriptors every child is started with.  Peers follow in the order of the
  * role's row. */

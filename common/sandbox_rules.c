@@ -115,6 +115,17 @@ const int sandbox_calls_authd[] = {SCMP_SYS(openat), SCMP_SYS(newfstatat),
 const struct sandbox_rule sandbox_rules_authd[] = {
     ALLOW1(mmap, LACKS(2, PROT_EXEC)), END};
 
+/* An exchange: speaks on the descriptors it is handed, and holds what it says
+ * in secret memory. */
+const int sandbox_calls_xchg[] = {SCMP_SYS(recvfrom), SCMP_SYS(sendto),
+    SCMP_SYS(shutdown), SCMP_SYS(ftruncate), SCMP_SYS(memfd_secret),
+    SCMP_SYS(memfd_create), SCMP_SYS(mlock), SCMP_SYS(mlock2),
+    SCMP_SYS(munlock), -1};
+
+const struct sandbox_rule sandbox_rules_xchg[] = {
+    ALLOW1(mmap, LACKS(2, PROT_EXEC)),
+    ALLOW1(newfstatat, HAS(3, AT_EMPTY_PATH)), END};
+
 /*
  * The dialer: connects, and forks a child that resolves names.  That child
  * has the same filter: wherever the resolver takes a refusal calmly, it gets

@@ -97,7 +97,7 @@ struct engine {
 	struct core *core;
 	struct engine_gw *gw[LIMIT_GATEWAYS]; /* live; NULL: none */
 	unsigned ngw;			      /* of these */
-	struct engine_proc proc[ROLE_COUNT];
+	struct engine_proc proc[ROLE_KEPT];
 	struct control *control;
 	int64_t started; /* Unix seconds */
 	/* the shell's own */

@@ -372,7 +372,7 @@ status_document(struct engine *e, const struct engine_gw *only, struct buf *out)
 	put_gateways(out, &m, e, only);
 	json_put_key(out, "processes");
 	buf_adds(out, SPAN_LIT("["));
-	for (r = 0; r < ROLE_COUNT; r++) {
+	for (r = 0; r < ROLE_KEPT; r++) {
 		if (r > 0)
 			buf_adds(out, SPAN_LIT(","));
 		put_process(out, (enum role)r, &e->proc[r]);

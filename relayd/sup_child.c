@@ -408,7 +408,7 @@ sup_child_init(struct supervisor *s)
 	struct sup_child *c;
 	int r;
 
-	for (r = 0; r < ROLE_COUNT; r++) {
+	for (r = 0; r < ROLE_KEPT; r++) {
 		c = &s->child[r];
 		c->sup = s;
 		c->role = (enum role)r;
@@ -429,7 +429,7 @@ sup_child_free(struct supervisor *s)
 	struct sup_child *c;
 	int r;
 
-	for (r = 0; r < ROLE_COUNT; r++) {
+	for (r = 0; r < ROLE_KEPT; r++) {
 		c = &s->child[r];
 		if (c->timer == NULL)
 			continue; /* never set up */

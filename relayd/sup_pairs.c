@@ -20,8 +20,8 @@ sup_pairs_init(struct supervisor *s)
 {
 	int a, b;
 
-	for (a = 0; a < ROLE_COUNT; a++)
-		for (b = 0; b < ROLE_COUNT; b++)
+	for (a = 0; a < ROLE_KEPT; a++)
+		for (b = 0; b < ROLE_KEPT; b++)
 			s->end[a][b] = -1;
 }
 
@@ -52,7 +52,7 @@ sup_pairs_give(struct supervisor *s, enum role r)
 	struct msg_peer m = {.role = r};
 	int p;
 
-	for (p = ROLE_AUTHD; p < ROLE_COUNT; p++) {
+	for (p = ROLE_AUTHD; p < ROLE_KEPT; p++) {
 		if (p != ROLE_AUTHD && authd->pipe != NULL &&
 		    pipe_queued(authd->pipe) > 0)
 			return 0;
@@ -72,7 +72,7 @@ sup_pairs_drop(struct supervisor *s, enum role r)
 {
 	int p;
 
-	for (p = 0; p < ROLE_COUNT; p++) {
+	for (p = 0; p < ROLE_KEPT; p++) {
 		end_close(&s->end[p][r]);
 		end_close(&s->end[r][p]);
 	}

@@ -76,6 +76,6 @@ sup_proc_tell_all(struct supervisor *s)
 {
 	int r;
 
-	for (r = 0; r < ROLE_COUNT; r++)
+	for (r = 0; r < ROLE_KEPT; r++)
 		sup_proc_tell(s, (enum role)r);
 }

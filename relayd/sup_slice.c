@@ -92,6 +92,7 @@ send_endpoint(struct slice *sl, size_t i)
 		return -1;
 	}
 	m.gateway = sl->p->slot[i];
+	m.endpoint = ENDPOINT_CONNECTOR;
 	m.host = span_str(g->url.host);
 	m.port = g->url.port;
 	m.proxy_host = span_str(proxy.host);
@@ -217,7 +218,7 @@ send_control(struct slice *sl)
 static const struct {
 	int (*all)(struct slice *);
 	int (*each)(struct slice *, size_t);
-} items[ROLE_COUNT] = {
+} items[ROLE_KEPT] = {
     [ROLE_AUTHD] = {NULL, send_credential},
     [ROLE_DIALER] = {send_dialer, send_endpoint},
     [ROLE_ENGINE] = {send_control, send_gateway},

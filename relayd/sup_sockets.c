@@ -179,7 +179,7 @@ sup_users_check(struct conf_error *e)
 
 	if (geteuid() != 0)
 		return 0;
-	for (r = 0; r < ROLE_COUNT; r++) {
+	for (r = 0; r < ROLE_KEPT; r++) {
 		user = role_row((enum role)r)->user;
 		if (user != NULL && getpwnam(user) == NULL)
 			return fail(e,

@@ -65,14 +65,14 @@ process_row(const struct supervisor *s, int r)
 static void
 state_file(struct supervisor *s, const struct sup_state_gateway *g, unsigned n)
 {
-	struct sup_state_process proc[ROLE_COUNT];
+	struct sup_state_process proc[ROLE_KEPT];
 	struct sup_state st = {(int)getpid(), (int64_t)time(NULL), s->phase,
-	    proc, ROLE_COUNT, g, n};
+	    proc, ROLE_KEPT, g, n};
 	char path[LIMIT_PATH + 16];
 	struct buf b;
 	int r;
 
-	for (r = 0; r < ROLE_COUNT; r++)
+	for (r = 0; r < ROLE_KEPT; r++)
 		proc[r] = process_row(s, r);
 	buf_init(&b, 0);
 	sup_state_render(&b, &st);

@@ -136,8 +136,8 @@ struct supervisor {
 	struct sup_env env;
 	int debug; /* -d: the configuration does not lower the level */
 	enum sup_phase phase;
-	struct sup_child child[ROLE_COUNT]; /* [ROLE_SUPERVISOR] is ourselves */
-	int end[ROLE_COUNT][ROLE_COUNT];    /* [a][b]: what a is to get to talk
+	struct sup_child child[ROLE_KEPT]; /* [ROLE_SUPERVISOR] is ourselves */
+	int end[ROLE_KEPT][ROLE_KEPT];    /* [a][b]: what a is to get to talk
 					     * with b; -1: nothing held */
 	struct sup_plan *plan;		    /* lived by */
 	uint32_t generation;		    /* the last one given */
