@@ -43,8 +43,10 @@ struct conf_identity_token {
 	char *env;
 	char **command;
 	size_t ncommand;
-	char *command_user;
+	char *command_user; /* NULL: ours, which as root is refused */
 	char *oidc_url;
+	struct url oidc;	 /* of it: where it is; base is not used */
+	const char *oidc_target; /* points into it: path and query, or "" */
 	char *oidc_client_id;
 	char *oidc_client_secret_file;
 	char *oidc_scope;

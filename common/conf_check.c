@@ -57,9 +57,6 @@ conf_check_token(struct conf_ctx *x, const struct conf_node *n, void *base)
 		return conf_fail(x, conf_yaml_get(n, "command"),
 		    "the command must begin with the absolute path of a "
 		    "program");
-	if (t->command_user == NULL)
-		return conf_fail(x, n->key,
-		    "command needs user, which is not root, to run as; add it");
 	return 0;
 }
 
@@ -141,29 +138,44 @@ check_plaintext(struct conf_ctx *x, const struct conf_gateway *g,
 	return conf_fail(x, at, "%s", unsafe);
 }
 
-/* OAuth 2: a URL, and id and secret both or neither. */
-static int
-check_oidc(struct conf_ctx *x, const struct conf_gateway *g,
-    const struct conf_node *gw)
+/* What is wrong with a token URL and what belongs to it, or NULL. */
+static const char *
+oidc_wrong(const struct conf_identity_token *t)
 {
-	const struct conf_identity_token *t = &g->token;
-	const struct conf_node *at =
-	    conf_yaml_get(key_node(gw, "identity_token"), "oidc");
 	int secret =
 	    t->oidc_client_secret_file != NULL || t->oidc_secret_from_env;
-	const char *what = NULL;
 
+	if (t->oidc_url == NULL)
+		return "the token URL is missing; set url (or "
+		       "GATEWAY_RELAY_IDP_TOKEN_URL)";
+	if (t->oidc_client_id == NULL && secret)
+		return "a client secret without client_id; give both or "
+		       "neither";
+	if (t->oidc_client_id != NULL && !secret)
+		return "client_id without a client secret; give both "
+		       "(client_secret_file) or neither";
+	if (secret && !t->oidc.tls && !url_is_loopback(&t->oidc))
+		return "the client secret would go to another machine without "
+		       "TLS; use https:// (http:// does for this machine, and "
+		       "for a metadata server, which gets no secret)";
+	return NULL;
+}
+
+/* OAuth 2: a URL, and id and secret both or neither. */
+static int
+check_oidc(
+    struct conf_ctx *x, struct conf_gateway *g, const struct conf_node *gw)
+{
+	struct conf_identity_token *t = &g->token;
+	const struct conf_node *at =
+	    conf_yaml_get(key_node(gw, "identity_token"), "oidc");
+	const char *what;
+
+	if (t->oidc_url != NULL)
+		t->oidc_target = url_target(t->oidc_url);
 	if (at == NULL && !x->env_idp)
 		return 0;
-	if (t->oidc_url == NULL)
-		what = "the token URL is missing; set url (or "
-		       "GATEWAY_RELAY_IDP_TOKEN_URL)";
-	else if (t->oidc_client_id == NULL && secret)
-		what = "a client secret without client_id; give both or "
-		       "neither";
-	else if (t->oidc_client_id != NULL && !secret)
-		what = "client_id without a client secret; give both "
-		       "(client_secret_file) or neither";
+	what = oidc_wrong(t);
 	if (what == NULL)
 		return 0;
 	if (x->env_idp)

@@ -204,13 +204,8 @@ apply_keys(struct conf_ctx *x, struct conf_gateway *g, char *const env[])
 			continue;
 		if ((text = get_copy(x, env, v->name, &r)) == NULL)
 			continue;
-		if (v->role == ROLE_IDP) {
+		if (v->role == ROLE_IDP)
 			x->env_idp = 1;
-			conf_warn_unused(x,
-			    conf_schema_find(
-				conf_schema_gateway(), "identity_token"),
-			    NULL, v->name);
-		}
 		r = set_key(x, conf_schema_find(conf_schema_gateway(), v->path),
 		    g, v->name, text);
 		free(text);
@@ -386,9 +381,20 @@ set_member(struct conf_identity *id, const struct json_doc *doc, int node,
 	return conf_value_set(k, id, text, &why);
 }
 
-/* An unreadable BOT_IDS costs the ids, not the start. */
+/* An unreadable BOT_IDS costs the ids, not the start: those of the file too,
+ * which it was to override. */
 static void
-take_bot_ids(struct conf_ctx *x, struct conf_gateway *g, const char *text)
+empty_bot_ids(struct conf_gateway *g, char *const env[])
+{
+	if (is_set(env, PREFIX "BOT_ID"))
+		return;
+	for (size_t i = 0; i < g->nidentity; i++)
+		g->identity[i].bot_id[0] = '\0';
+}
+
+static void
+take_bot_ids(struct conf_ctx *x, struct conf_gateway *g, char *const env[],
+    const char *text)
 {
 	const char *var = PREFIX "BOT_IDS";
 	struct json_doc doc;
@@ -397,8 +403,9 @@ take_bot_ids(struct conf_ctx *x, struct conf_gateway *g, const char *text)
 	    doc.node[JSON_ROOT].type != JSON_OBJECT) {
 		conf_warning_env(x, var,
 		    "is not a JSON object such as "
-		    "{\"discord\":{\"botId\":\"1234\"}}; no bot ids are taken "
-		    "from it");
+		    "{\"discord\":{\"botId\":\"1234\"}}; the bot ids are "
+		    "empty");
+		empty_bot_ids(g, env);
 		return;
 	}
 	for (int n = json_first(&doc, JSON_ROOT); n != -1;
@@ -432,7 +439,7 @@ apply_bot_ids(struct conf_ctx *x, struct conf_gateway *g, char *const env[])
 
 	text = get_copy(x, env, PREFIX "BOT_IDS", &r);
 	if (text != NULL)
-		take_bot_ids(x, g, text);
+		take_bot_ids(x, g, env, text);
 	free(text);
 	return r;
 }

@@ -86,6 +86,19 @@ conf_form_http(char *text, void *base)
 	return NULL;
 }
 
+/* Where oidc_target will point is known when the text stands in its place:
+ * conf_check.c. */
+const char *
+conf_form_oidc(char *text, void *gateway)
+{
+	struct conf_gateway *g = gateway;
+	const char *why, *target;
+
+	if ((why = conf_form_http(text, g)) != NULL)
+		return why;
+	return url_parse_target(&g->token.oidc, text, &target);
+}
+
 const char *
 conf_form_platform(char *text, void *base)
 {
@@ -131,11 +144,14 @@ const char *
 conf_form_variable(char *text, void *base)
 {
 	(void)base;
-	return strchr(DIGITS, text[0]) == NULL &&
-		only(text, LOWER UPPER DIGITS "_")
-	    ? NULL
-	    : "must be the name of an environment variable: letters, digits "
-	      "and _";
+	if (strchr(DIGITS, text[0]) != NULL ||
+	    !only(text, LOWER UPPER DIGITS "_"))
+		return "must be the name of an environment variable: letters, "
+		       "digits and _";
+	if (strncmp(text, "GATEWAY_RELAY_", 14) == 0)
+		return "is a variable with a meaning of its own; put the "
+		       "identity token into another";
+	return NULL;
 }
 
 const char *

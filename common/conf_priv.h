@@ -174,6 +174,7 @@ const char *conf_form_url(char *text, void *gateway);
 const char *conf_form_proxy(char *text, void *gateway);
 const char *conf_form_path(char *text, void *base);
 const char *conf_form_http(char *text, void *base);
+const char *conf_form_oidc(char *text, void *gateway);
 const char *conf_form_platform(char *text, void *base);
 const char *conf_form_group(char *text, void *base);
 const char *conf_form_user(char *text, void *base);

@@ -264,6 +264,40 @@ url_parse(struct url *u, struct span text)
 	return parse_path(u, text);
 }
 
+const char *
+url_target(const char *text)
+{
+	const char *host = strstr(text, "://");
+
+	host = host == NULL ? text : host + 3;
+	return host + strcspn(host, "/?#");
+}
+
+/* Visible ASCII without what would end a request target or mean nothing to a
+ * server. */
+static const char *
+check_target(const char *p)
+{
+	for (; *p != '\0'; p++) {
+		if (*p <= ' ' || *p > '~')
+			return "the URL holds a character that must be written "
+			       "as %XX";
+		if (*p == '#')
+			return "the URL must not have a fragment (#)";
+	}
+	return NULL;
+}
+
+const char *
+url_parse_target(struct url *u, const char *text, const char **target)
+{
+	const char *why;
+
+	*target = url_target(text);
+	why = url_parse(u, (struct span){text, (size_t)(*target - text)});
+	return why == NULL ? check_target(*target) : why;
+}
+
 static const char *
 use_suffix(enum url_use use)
 {

@@ -20,6 +20,16 @@ struct url {
 	char base[URL_PATH_MAX + 1];	  /* path before /relay: "" or "/x/y" */
 };
 
+/*
+ * Take another http(s) URL apart, a token URL: its path and query are left as
+ * they stand.  *target points to them in text ("" when there are none).
+ * Returns NULL, or a phrase; u->base is empty.
+ */
+const char *
+url_parse_target(struct url *u, const char *text, const char **target);
+/* The same place in a URL that was parsed. */
+const char *url_target(const char *text);
+
 enum url_use { URL_DIAL, URL_PROVISION, URL_ENROLL, URL_POLICY, URL_MEDIA };
 
 /*

@@ -136,15 +136,6 @@ static void
 test_everything(void **state)
 {
 	static const char *const unused[] = {
-	    "t.yaml:8:9: gateways.main.identities[1].require_mention: ",
-	    "identities[1].free_response_channels: ",
-	    "identities[1].allow_bots: ",
-	    "t.yaml:11:5: gateways.main.identity_token: ",
-	    "gateways.main.instance_id: ",
-	    "gateways.main.wake_url: ",
-	    "gateways.main.display_name: ",
-	    "gateways.main.endpoint: ",
-	    "gateways.main.route_keys: ",
 	    "gateways.main.agents.when_no_agent: ",
 	    "gateways.main.agents.overlong: ",
 	    "gateways.main.journal: ",
@@ -168,6 +159,44 @@ test_everything(void **state)
 		    ": is accepted but has no effect in this version"));
 	}
 	conf_free(c);
+}
+
+/* Token URLs: where they are, and which may go without TLS. */
+static void
+test_token_urls(void **state)
+{
+	static const struct {
+		const char *oidc, *host, *target;
+		int tls;
+		uint16_t port;
+	} t[] = {
+	    {"url: https://I.example/t?a=b@c", "i.example", "/t?a=b@c", 1, 443},
+	    {"url: 'https://i.example?x', client_id: i, "
+	     "client_secret_file: /x",
+		"i.example", "?x", 1, 443},
+	    {"url: https://i.example:8443/relay", "i.example", "/relay", 1,
+		8443},
+	    {"url: http://169.254.169.254/latest", "169.254.169.254", "/latest",
+		0, 80},
+	    {"url: 'http://[::1]:81/t', client_id: i, client_secret_file: /x",
+		"::1", "/t", 0, 81},
+	};
+	char text[400];
+	struct conf *c;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		snprintf(text, sizeof(text),
+		    GOOD "    identity_token: {oidc: {%s}}\n", t[i].oidc);
+		c = good(text);
+		assert_string_equal(c->gateway[0].token.oidc.host, t[i].host);
+		assert_string_equal(
+		    c->gateway[0].token.oidc_target, t[i].target);
+		assert_int_equal(c->gateway[0].token.oidc.tls, t[i].tls);
+		assert_int_equal(c->gateway[0].token.oidc.port, t[i].port);
+		conf_free(c);
+	}
 }
 
 /* Configurations that are right at an edge. */
@@ -402,6 +431,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_defaults),
 	    cmocka_unit_test(test_everything),
+	    cmocka_unit_test(test_token_urls),
 	    cmocka_unit_test(test_good_edges),
 	    cmocka_unit_test(test_equal),
 	    cmocka_unit_test(test_load),

@@ -78,8 +78,9 @@ test_env_over_file(void **state)
 	assert_string_equal(g->token.oidc_url, "https://i.example");
 	assert_int_equal(g->token.oidc_secret_from_env, 1);
 	assert_int_equal(g->secret.from_env, 0);
-	/* identity_token (once), route_keys, allow_bots. */
-	assert_int_equal(w.n, 3);
+	assert_string_equal(g->token.oidc.host, "i.example");
+	assert_string_equal(g->token.oidc_target, "");
+	assert_int_equal(w.n, 0);
 	conf_free(c);
 }
 
@@ -142,6 +143,27 @@ test_env_bot_ids(void **state)
 	}
 }
 
+/* It was to override the file's ids, which may be another bot's; the only
+ * one's own variable is another matter. */
+static void
+test_env_bot_ids_over_file(void **state)
+{
+	struct warnings w;
+	struct conf *c;
+
+	(void)state;
+	c = good_env(GOOD, ENV((char[]){"GATEWAY_RELAY_BOT_IDS={"}), &w);
+	assert_string_equal(c->gateway[0].identity[0].bot_id, "");
+	assert_int_equal(w.n, 1);
+	conf_free(c);
+	c = good_env(GOOD,
+	    ENV((char[]){"GATEWAY_RELAY_BOT_IDS={"},
+		(char[]){"GATEWAY_RELAY_BOT_ID=e"}),
+	    &w);
+	assert_string_equal(c->gateway[0].identity[0].bot_id, "e");
+	conf_free(c);
+}
+
 #define TWO GOOD "  two:\n" URL_LINE ID_LINE "    id: other\n"
 
 static void
@@ -190,6 +212,18 @@ test_env_bad(void **state)
 		"environment: DISCORD_ALLOW_BOTS: ", "did you mean mentions?"},
 	    {NULL, {E_URL, DISCORD, "GATEWAY_RELAY_ID=\xff"},
 		"environment: GATEWAY_RELAY_ID: ", "UTF-8"},
+	    {GOOD,
+		{"GATEWAY_RELAY_IDP_TOKEN_URL=http://i.example/t",
+		    "GATEWAY_RELAY_IDP_CLIENT_ID=x",
+		    "GATEWAY_RELAY_IDP_CLIENT_SECRET=x"},
+		"environment: GATEWAY_RELAY_IDP_*: ", "without TLS"},
+	    {GOOD,
+		{"GATEWAY_RELAY_IDP_TOKEN_URL=https://i.example/t",
+		    "GATEWAY_RELAY_IDP_CLIENT_SECRET=x"},
+		"environment: GATEWAY_RELAY_IDP_*: ",
+		"a client secret without client_id"},
+	    {GOOD, {"GATEWAY_RELAY_IDP_TOKEN_URL=https://i.example/t#f"},
+		"environment: GATEWAY_RELAY_IDP_TOKEN_URL: ", "fragment"},
 	    {GOOD, {"GATEWAY_RELAY_IDP_CLIENT_ID=x"},
 		"environment: GATEWAY_RELAY_IDP_*: ", "token URL"},
 	};
@@ -237,6 +271,7 @@ main(void)
 	    cmocka_unit_test(test_env_over_file),
 	    cmocka_unit_test(test_env_completes_file),
 	    cmocka_unit_test(test_env_bot_ids),
+	    cmocka_unit_test(test_env_bot_ids_over_file),
 	    cmocka_unit_test(test_env_bad),
 	    cmocka_unit_test(test_env_unknown),
 	};
