@@ -387,8 +387,8 @@ print_child(struct log_collector *c, struct span s)
 
 	if (s.len == 0 || !within_rate(c))
 		return;
-	if (cut_field(&rest, &level) == 0 && level.len == 1 &&
-	    level.p[0] >= '0' && level.p[0] <= '7' &&
+	if (c->subject == NULL && cut_field(&rest, &level) == 0 &&
+	    level.len == 1 && level.p[0] >= '0' && level.p[0] <= '7' &&
 	    cut_field(&rest, &name) == 0 && is_event(name) &&
 	    cut_field(&rest, &l.subject) == 0) {
 		l.level = level.p[0] - '0';
@@ -396,7 +396,7 @@ print_child(struct log_collector *c, struct span s)
 		event[name.len] = '\0';
 		l.text = rest;
 	} else {
-		l.subject = (struct span){"", 0};
+		l.subject = span_str(c->subject == NULL ? "" : c->subject);
 		l.text.p = shown;
 		l.text.len = vis(shown, sizeof(shown), s, 0);
 	}

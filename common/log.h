@@ -61,11 +61,13 @@ char *log_vis(char *out, size_t cap, struct span text);
 struct log_collector {
 	const char *name;
 	int pid;
-	struct buf line;   /* the incomplete last line */
-	uint8_t cut;	   /* discarding the rest of an overlong one */
-	struct rate rate;  /* of lines; all zero: no bound */
-	uint32_t left_out; /* since that was last said … */
-	uint64_t said_ms;  /* … or since the first of them */
+	const char *subject; /* not NULL: a foreign program's, about that
+			      * gateway: none of its lines is of our form */
+	struct buf line;     /* the incomplete last line */
+	uint8_t cut;	     /* discarding the rest of an overlong one */
+	struct rate rate;    /* of lines; all zero: no bound */
+	uint32_t left_out;   /* since that was last said … */
+	uint64_t said_ms;    /* … or since the first of them */
 };
 void log_collect(struct log_collector *c, const char *p, size_t len);
 /* Bound the lines: so many at once, then per_s.  Both are at least 1. */

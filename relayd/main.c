@@ -17,6 +17,7 @@
 
 #include "dialer.h"
 #include "engine.h"
+#include "sup_conf.h"
 #include "supervisor.h"
 
 struct options {
@@ -173,10 +174,10 @@ state_dir(
 	return 0;
 }
 
-/* Without a place for it, "": there is no file, and the environment alone may
- * do. */
+/* Where it is; without a place for it, "": there is no file, and the
+ * environment alone may do.  -1: nor is there that. */
 static int
-conf_file(
+conf_place(
     struct sup_paths *p, const struct options *o, const struct sup_env *env)
 {
 	p->conf_given = o->file != NULL;
@@ -188,6 +189,15 @@ conf_file(
 	if (xdg(p->conf, sizeof(p->conf), env, "XDG_CONFIG_HOME", ".config",
 		"relayd/relayd.yaml") == 0 ||
 	    sup_env_get(env, "GATEWAY_RELAY_URL") != NULL)
+		return 0;
+	return -1;
+}
+
+static int
+conf_file(
+    struct sup_paths *p, const struct options *o, const struct sup_env *env)
+{
+	if (conf_place(p, o, env) == 0)
 		return 0;
 	fprintf(stderr,
 	    "relayd: no place for the configuration: set HOME or "
@@ -270,6 +280,32 @@ supervise(const struct options *o, struct sup_env *env)
 			: supervisor_run(&p, env, o->debug);
 }
 
+/*
+ * Take the environment over before anything copies it.  Which variables hold
+ * identity tokens the configuration says, so that is looked at first.
+ */
+static int
+take_env(struct sup_env *env, const struct options *o)
+{
+	/* The environment as it still stands; nothing of it is kept. */
+	struct sup_env raw = {.var = environ};
+	char *names[LIMIT_GATEWAYS];
+	struct conf *c = NULL;
+	struct sup_paths p;
+	size_t n = 0;
+	int r;
+
+	memset(&p, 0, sizeof(p));
+	while (environ[raw.nvar] != NULL)
+		raw.nvar++;
+	if (conf_place(&p, o, &raw) == 0)
+		c = sup_conf_variables(&p, environ, names, &n);
+	r = sup_env_take(env, environ, names, n);
+	if (c != NULL)
+		conf_free(c);
+	return r;
+}
+
 static int
 child_main(int argc, char *argv[])
 {
@@ -288,17 +324,17 @@ main(int argc, char *argv[])
 {
 	struct options o;
 	struct sup_env env;
-	int sealed;
+	int sealed, usable;
 
 	/* A child's environment is empty. */
 	if (argc > 2 && strcmp(argv[1], "-R") == 0)
 		return child_main(argc, argv);
-	/* Before anything else reads or copies the environment. */
 	tidy_fds();
 	/* What is sealed could be mapped by who can take our descriptors: the
 	 * processes of our user, unless this forbids it. */
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	sealed = sup_env_take(&env, environ);
+	usable = parse(&o, argc, argv) == 0;
+	sealed = take_env(&env, &o);
 	tidy_signals();
 	if (sealed == -1) {
 		fprintf(stderr,
@@ -309,7 +345,7 @@ main(int argc, char *argv[])
 		sup_env_free(&env);
 		return 1;
 	}
-	if (parse(&o, argc, argv) == -1) {
+	if (!usable) {
 		sup_env_free(&env);
 		return usage();
 	}

@@ -43,7 +43,7 @@ sup_ca_open(const struct sup_env *env, const struct conf_gateway *g,
 	size_t i;
 	int fd;
 
-	if ((path = g->tls.ca_file) == NULL)
+	if (g == NULL || (path = g->tls.ca_file) == NULL)
 		path = sup_env_get(env, "SSL_CERT_FILE");
 	if (path != NULL) {
 		strlcpy(label, path, labellen);

@@ -17,13 +17,10 @@
 #include "sup_pairs.h"
 #include "sup_reload.h"
 #include "sup_spawn.h"
+#include "sup_xchg.h"
 
 /* While relay-authd reads slowly: look again so soon. */
 #define PAIRING_MS 10
-/* At most so many bytes of log are taken from a child before the loop looks
- * at others, and when it died. */
-#define LOG_TURN 65536
-
 /*
  * Lines of one child's log: a compromised one must not fill the disk.  At once
  * so many, and for each gateway, which all say something when their connector
@@ -43,61 +40,16 @@ name_of(const struct sup_child *c)
 	return role_row(c->role)->name;
 }
 
-/* What a child wrote to its standard error.  Returns 0 at its end. */
-static int
-log_take(struct sup_child *c)
-{
-	char text[8192];
-	size_t total = 0;
-	ssize_t n;
-
-	while (total < LOG_TURN) {
-		n = read(c->log_fd, text, sizeof(text));
-		if (n == -1)
-			return errno == EAGAIN || errno == EINTR;
-		if (n == 0)
-			return 0;
-		log_collect(&c->log, text, (size_t)n);
-		total += (size_t)n;
-	}
-	return 1;
-}
-
-static void
-log_close(struct sup_child *c)
-{
-	if (c->log_ev != NULL)
-		event_free(c->log_ev);
-	c->log_ev = NULL;
-	if (c->log_fd != -1)
-		close(c->log_fd);
-	c->log_fd = -1;
-	if (buf_len(&c->log.line) > 0)
-		log_collect(&c->log, "\n", 1);
-	log_collect_flush(&c->log);
-	buf_free(&c->log.line);
-}
-
-static void
-log_readable(int fd, short what, void *arg)
-{
-	struct sup_child *c = arg;
-
-	(void)fd;
-	(void)what;
-	if (!log_take(c))
-		event_del(c->log_ev);
-}
-
 void
 sup_child_log_bound(struct sup_child *c)
 {
 	const struct supervisor *s = c->sup;
 
 	if (s->debug || s->plan->conf->log_level == LOG_DEBUG)
-		log_collect_bound(&c->log, LOG_DEBUG_PER_S, LOG_DEBUG_AT_ONCE);
+		log_collect_bound(
+		    &c->log.col, LOG_DEBUG_PER_S, LOG_DEBUG_AT_ONCE);
 	else
-		log_collect_bound(&c->log, LOG_PER_S,
+		log_collect_bound(&c->log.col, LOG_PER_S,
 		    LOG_AT_ONCE +
 			LOG_GATEWAY * (uint32_t)s->plan->conf->ngateway);
 }
@@ -145,18 +97,11 @@ again(struct sup_child *c)
 
 /* Watch a process that was just started. */
 static void
-started(struct sup_child *c)
+started(struct sup_child *c, int log_fd)
 {
-	c->log.name = name_of(c);
-	c->log.pid = (int)c->pid;
-	c->log.cut = 0;
-	buf_init(&c->log.line, LIMIT_LOG_LINE);
+	sup_log_open(
+	    &c->log, c->sup->base, log_fd, name_of(c), (int)c->pid, NULL);
 	sup_child_log_bound(c);
-	c->log_ev = event_new(
-	    c->sup->base, c->log_fd, EV_READ | EV_PERSIST, log_readable, c);
-	if (c->log_ev == NULL || event_add(c->log_ev, NULL) == -1)
-		log_err("start", NULL, "%s: its log lines are lost: %s",
-		    name_of(c), strerror(errno));
 	c->state = SUP_STARTING;
 	c->slice = SLICE_NONE;
 	c->committed = 0;
@@ -176,6 +121,7 @@ void
 sup_child_start(struct sup_child *c)
 {
 	struct supervisor *s = c->sup;
+	int log_fd;
 
 	c->state = SUP_PAIRING;
 	if (sup_pairs_make(s, c->role) == -1) {
@@ -189,7 +135,7 @@ sup_child_start(struct sup_child *c)
 		sup_child_deadline(c, PAIRING_MS, NULL);
 		return;
 	}
-	if (sup_spawn(c, &sup_msg_ops) == -1) {
+	if (sup_spawn(c, &sup_msg_ops, &log_fd) == -1) {
 		log_err("start", NULL, "%s cannot be started: %s", name_of(c),
 		    strerror(errno));
 		sup_pairs_drop(s, c->role);
@@ -197,7 +143,7 @@ sup_child_start(struct sup_child *c)
 		again(c);
 		return;
 	}
-	started(c);
+	started(c, log_fd);
 }
 
 /* The timer: a start that is due, or a step that was not taken. */
@@ -244,30 +190,6 @@ sup_child_replace(struct sup_child *c, unsigned budget_ms)
 	    c, (int)budget_ms * 2, "it did not make room for its successor");
 }
 
-const char *
-sup_child_words(int status, char *out, size_t cap)
-{
-	const char *abbrev;
-	int sig;
-
-	if (WIFEXITED(status) && WEXITSTATUS(status) == SPAWN_EXEC_FAILED)
-		strlcpy(out, "its program could not be executed", cap);
-	else if (WIFEXITED(status))
-		snprintf(
-		    out, cap, "exited with status %d", WEXITSTATUS(status));
-	else if (WIFSIGNALED(status)) {
-		sig = WTERMSIG(status);
-		abbrev = sigabbrev_np(sig);
-		snprintf(out, cap, "killed by signal SIG%s%s",
-		    abbrev == NULL ? "?" : abbrev,
-		    sig == SIGSYS ? " (by the kernel, for a system call it may "
-				    "not make)"
-				  : "");
-	} else
-		strlcpy(out, "ended in an unknown way", cap);
-	return out;
-}
-
 /* Let go of all that belonged to the process. */
 static void
 cleanup(struct sup_child *c)
@@ -275,9 +197,7 @@ cleanup(struct sup_child *c)
 	/* Its last words: why it refused, why it died. */
 	if (c->pipe != NULL)
 		pipe_drain(c->pipe);
-	if (c->log_fd != -1)
-		(void)log_take(c);
-	log_close(c);
+	sup_log_close(&c->log);
 	if (c->pipe != NULL)
 		pipe_free(c->pipe);
 	c->pipe = NULL;
@@ -315,10 +235,12 @@ gone(struct sup_child *c, int status)
 
 	c->pid = 0;
 	cleanup(c);
-	sup_child_words(status, words, sizeof(words));
+	sup_spawn_words(status, words, sizeof(words));
 	c->orderly = 0;
 	if (c->role == ROLE_ENGINE)
 		forget_links(s);
+	if (c->role == ROLE_AUTHD)
+		sup_xchg_end_all(s);
 	if (s->phase == PHASE_STOPPING || orderly)
 		log_debug(
 		    "exit", NULL, "%s (pid %d) %s", name_of(c), pid, words);
@@ -342,16 +264,25 @@ gone(struct sup_child *c, int status)
 void
 sup_child_reap(struct supervisor *s)
 {
+	siginfo_t info = {0};
 	int status, r;
-	pid_t pid;
 
-	/* All, not only ours: as process 1 of a container we inherit. */
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	/* All, not only ours: as process 1 of a container we inherit.  One that
+	 * ended keeps its number until what belongs to it was seen to. */
+	while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	    info.si_pid != 0) {
+		sup_xchg_ended(s, info.si_pid);
+		if (waitpid(info.si_pid, &status, WNOHANG) != info.si_pid)
+			return;
 		for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
-			if (s->child[r].pid == pid) {
-				gone(&s->child[r], status);
+			if (s->child[r].pid == info.si_pid)
 				break;
-			}
+		if (r <= LAST_CHILD)
+			gone(&s->child[r], status);
+		else
+			sup_xchg_reaped(s, info.si_pid, status);
+		info.si_pid = 0;
+	}
 }
 
 static void
@@ -380,7 +311,7 @@ sup_child_heartbeat(struct supervisor *s)
 
 	for (r = FIRST_CHILD; r <= LAST_CHILD; r++) {
 		ping(&s->child[r], now);
-		log_collect_flush(&s->child[r].log);
+		log_collect_flush(&s->child[r].log.col);
 	}
 	sup_proc_tell_all(s);
 }
@@ -412,7 +343,7 @@ sup_child_init(struct supervisor *s)
 		c = &s->child[r];
 		c->sup = s;
 		c->role = (enum role)r;
-		c->log_fd = -1;
+		sup_log_init(&c->log);
 		c->since = (int64_t)time(NULL);
 		if ((c->timer = evtimer_new(s->base, timer_fired, c)) == NULL)
 			return -1;

@@ -29,8 +29,6 @@ void sup_child_reap(struct supervisor *s);
 void sup_child_heartbeat(struct supervisor *s);
 /* Whether every child answers. */
 int sup_child_all_answer(const struct supervisor *s);
-/* "killed by signal SIGSEGV", "exited with status 1", … */
-const char *sup_child_words(int status, char *out, size_t cap);
 
 /* sup_proc.c: PROCESS of one role, or of all, to the engine. */
 void sup_proc_tell(struct supervisor *s, enum role r);

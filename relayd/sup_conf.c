@@ -8,8 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "buf.h"
+#include "sup_command.h"
 #include "sup_conf.h"
+#include "sup_json.h"
 #include "sup_sockets.h"
+#include "sup_spawn.h"
 
 /* The manifest travels in one message (msg.def). */
 #define MANIFEST_MAX 61440
@@ -50,6 +54,67 @@ fail(struct conf_error *e, const struct conf *c, const struct conf_gateway *g,
 	return -1;
 }
 
+/* What is told to relay-authd in one message has its bounds. */
+static int
+check_lengths(
+    const struct conf *c, const struct conf_gateway *g, struct conf_error *e)
+{
+	struct buf b;
+	size_t i;
+	int r = 0;
+
+	if (g->command_manifest != NULL &&
+	    strlen(g->command_manifest) > MANIFEST_MAX)
+		return fail(e, c, g, "command_manifest", "longer than %d bytes",
+		    MANIFEST_MAX);
+	buf_init(&b, JSON_ROUTE_KEYS_MAX);
+	sup_json_route_keys(&b, g);
+	if (b.failed)
+		r = fail(e, c, g, "route_keys",
+		    "longer than %d bytes together: shorten the list",
+		    JSON_ROUTE_KEYS_MAX);
+	buf_free(&b);
+	buf_init(&b, JSON_POLICY_MAX);
+	for (i = 0; i < g->nidentity && r == 0; i++) {
+		buf_reset(&b);
+		sup_json_policy(&b, &g->identity[i]);
+		if (b.failed)
+			r = fail(e, c, g, "identities",
+			    "free_response_channels of %s are longer than %d "
+			    "bytes together: shorten the list",
+			    g->identity[i].platform, JSON_POLICY_MAX);
+	}
+	buf_free(&b);
+	return r;
+}
+
+/* How the identity token is had, on this machine. */
+static int
+check_token(const struct supervisor *s, const struct conf *c,
+    const struct conf_gateway *g, struct conf_error *e)
+{
+	const struct conf_identity_token *t = &g->token;
+	struct sup_proxy proxy;
+	const char *var, *text;
+
+	if (t->env != NULL && sup_env_named(&s->env, t->env) == -2)
+		return fail(e, c, g, "identity_token.env",
+		    "the environment variable %s was not kept when relayd "
+		    "started, because the configuration did not name it then: "
+		    "restart relayd to use it",
+		    t->env);
+	if (t->ncommand > 0 && t->command_user == NULL && geteuid() == 0)
+		return fail(e, c, g, "identity_token",
+		    "command needs user, which is not root, to run as: add it");
+	if (t->oidc_url != NULL &&
+	    (text = sup_proxy(&proxy, &s->env, g, &t->oidc, &var)) != NULL)
+		return fail(e, c, g, "proxy",
+		    "environment variable %s: %s; "
+		    "\"proxy: none\" leaves it unused",
+		    var, text);
+	return 0;
+}
+
 static int
 check_gateway(const struct supervisor *s, const struct conf *c,
     const struct conf_gateway *g, struct conf_error *e)
@@ -65,13 +130,9 @@ check_gateway(const struct supervisor *s, const struct conf *c,
 		    "no group \"%s\" on this "
 		    "machine: make it (groupadd) or name another",
 		    g->agents.group);
-	if (g->command_manifest != NULL &&
-	    strlen(g->command_manifest) > MANIFEST_MAX)
-		return fail(e, c, g, "command_manifest",
-		    "longer than %d "
-		    "bytes",
-		    MANIFEST_MAX);
-	if ((text = sup_proxy(&proxy, &s->env, g, &var)) != NULL)
+	if (check_lengths(c, g, e) == -1 || check_token(s, c, g, e) == -1)
+		return -1;
+	if ((text = sup_proxy(&proxy, &s->env, g, &g->url, &var)) != NULL)
 		return fail(e, c, g, "proxy",
 		    "environment variable %s: %s; "
 		    "\"proxy: none\" leaves it unused",
@@ -119,29 +180,63 @@ port_cmp(const void *a, const void *b)
 	return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
 }
 
+/* The port of a URL, or of the proxy on the way to it. */
+static uint16_t
+port_to(const struct supervisor *s, const struct conf_gateway *g,
+    const struct url *to)
+{
+	struct sup_proxy proxy;
+	const char *var;
+
+	(void)sup_proxy(&proxy, &s->env, g, to, &var);
+	return proxy.host[0] != '\0' ? proxy.port : to->port;
+}
+
 /* The ports the dialer must be able to reach, each once. */
 static int
 collect_ports(const struct supervisor *s, struct sup_plan *p)
 {
-	struct sup_proxy proxy;
-	const char *var;
-	size_t i, n;
+	const struct conf_gateway *g;
+	size_t i, n = 0;
 
-	p->port = calloc(p->conf->ngateway + 1, sizeof(*p->port));
+	p->port = calloc(2 * p->conf->ngateway + 1, sizeof(*p->port));
 	if (p->port == NULL)
 		return -1;
 	for (i = 0; i < p->conf->ngateway; i++) {
-		(void)sup_proxy(&proxy, &s->env, &p->conf->gateway[i], &var);
-		p->port[i] = proxy.host[0] != '\0'
-		    ? proxy.port
-		    : p->conf->gateway[i].url.port;
+		g = &p->conf->gateway[i];
+		p->port[n++] = port_to(s, g, &g->url);
+		if (g->token.oidc_url != NULL)
+			p->port[n++] = port_to(s, g, &g->token.oidc);
 	}
-	n = p->conf->ngateway;
 	p->port[n++] = DNS_PORT;
 	qsort(p->port, n, sizeof(*p->port), port_cmp);
 	for (i = 0; i < n; i++)
 		if (i == 0 || p->port[i] != p->port[i - 1])
 			p->port[p->nport++] = p->port[i];
+	return 0;
+}
+
+/* As root: who runs the token commands. */
+static int
+find_users(struct sup_plan *p, struct conf_error *e)
+{
+	const struct conf_gateway *g;
+	char why[LIMIT_REASON];
+	size_t i;
+
+	for (i = 0; i < p->conf->ngateway && geteuid() == 0; i++) {
+		g = &p->conf->gateway[i];
+		if (g->token.ncommand == 0)
+			continue;
+		if ((p->user[i] = malloc(sizeof(*p->user[i]))) == NULL) {
+			strlcpy(e->text, "out of memory", sizeof(e->text));
+			return -1;
+		}
+		if (sup_command_user(p->user[i], g->token.command_user, why,
+			sizeof(why)) == -1)
+			return fail(
+			    e, p->conf, g, "identity_token.user", "%s", why);
+	}
 	return 0;
 }
 
@@ -161,10 +256,11 @@ warn(void *arg, const char *text)
 }
 
 static struct conf *
-load(struct supervisor *s, struct conf_error *e)
+load(const struct sup_paths *paths, char *const env[], conf_warn_fn *say,
+    struct conf_error *e)
 {
 	char host[256];
-	const char *path = s->paths.conf;
+	const char *path = paths->conf;
 	struct conf *c;
 	int checked = 0;
 
@@ -177,14 +273,38 @@ load(struct supervisor *s, struct conf_error *e)
 	if (gethostname(host, sizeof(host)) == -1)
 		strlcpy(host, "localhost", sizeof(host));
 	host[sizeof(host) - 1] = '\0';
-	c = conf_load(path[0] == '\0' ? NULL : path, s->paths.conf_given,
-	    s->env.var, host, warn, NULL, e);
+	c = conf_load(path[0] == '\0' ? NULL : path, paths->conf_given, env,
+	    host, say, NULL, e);
 	/* A file that was not there a moment ago. */
 	if (c != NULL && c->path != NULL && geteuid() == 0 && !checked &&
 	    conf_check_owner(path, e) == -1) {
 		conf_free(c);
 		return NULL;
 	}
+	return c;
+}
+
+static void
+say_nothing(void *arg, const char *text)
+{
+	(void)arg;
+	(void)text;
+}
+
+struct conf *
+sup_conf_variables(const struct sup_paths *paths, char *const env[],
+    char *names[LIMIT_GATEWAYS], size_t *n)
+{
+	struct conf_error e;
+	struct conf *c;
+	size_t i;
+
+	*n = 0;
+	if ((c = load(paths, env, say_nothing, &e)) == NULL)
+		return NULL;
+	for (i = 0; i < c->ngateway && i < LIMIT_GATEWAYS; i++)
+		if (c->gateway[i].token.env != NULL)
+			names[(*n)++] = c->gateway[i].token.env;
 	return c;
 }
 
@@ -198,7 +318,9 @@ sup_plan_load(struct supervisor *s, struct conf_error *e)
 		strlcpy(e->text, "out of memory", sizeof(e->text));
 		return NULL;
 	}
-	if ((p->conf = load(s, e)) == NULL || check(s, p->conf, e) == -1) {
+	p->conf = load(&s->paths, s->env.var, warn, e);
+	if (p->conf == NULL || check(s, p->conf, e) == -1 ||
+	    find_users(p, e) == -1) {
 		sup_plan_free(p);
 		return NULL;
 	}
@@ -215,8 +337,12 @@ sup_plan_load(struct supervisor *s, struct conf_error *e)
 void
 sup_plan_free(struct sup_plan *p)
 {
+	size_t i;
+
 	if (p == NULL)
 		return;
+	for (i = 0; p->conf != NULL && i < p->conf->ngateway; i++)
+		free(p->user[i]);
 	if (p->conf != NULL)
 		conf_free(p->conf);
 	free(p->port);
@@ -245,7 +371,7 @@ place_one(struct supervisor *s, const struct conf_gateway *g, unsigned slot,
 		strlcpy(place->reason, "not told yet", sizeof(place->reason));
 	}
 	if (place->listen_fd == -1 &&
-	    (place->listen_fd = sup_listen(path, gid, e)) == -1)
+	    (place->listen_fd = sup_listen(path, 0660, gid, e)) == -1)
 		return -1;
 	if (place->seen_fd == -1 && (place->seen_fd = sup_seen_new(e)) == -1)
 		return -1;

@@ -11,6 +11,14 @@
  * Returns a plan (sup_plan_free) or NULL with e filled.
  */
 struct sup_plan *sup_plan_load(struct supervisor *s, struct conf_error *e);
+/*
+ * Before the environment is taken over: the variables that the configuration
+ * says hold identity tokens.  Their names belong to what is returned
+ * (conf_free); NULL: it cannot be loaded, which is told when it is loaded
+ * again.  Nothing secret is read.
+ */
+struct conf *sup_conf_variables(const struct sup_paths *paths,
+    char *const env[], char *names[LIMIT_GATEWAYS], size_t *n);
 void sup_plan_free(struct sup_plan *p);
 /*
  * Find or make the places of its gateways: socket and memory for each.  What
@@ -32,8 +40,9 @@ int sup_plan_ports_same(
 const struct conf_gateway *
 sup_plan_gateway(const struct sup_plan *p, unsigned slot);
 
-/* Open the CA bundle a gateway's connector is verified with.  label says
- * where it is.  The descriptor, or -1 with what is wrong in why. */
+/* Open the CA bundle a gateway's connector is verified with; g NULL: the
+ * system's, for everybody else.  label says where it is.  The descriptor, or -1
+ * with what is wrong in why. */
 int sup_ca_open(const struct sup_env *env, const struct conf_gateway *g,
     char *label, size_t labellen, char *why, size_t whylen);
 

@@ -153,6 +153,48 @@ env_proxy(struct sup_env *e, unsigned i, char *entry)
 	    sup_proxy_vars[i], host, unescape(host, (size_t)(at - host)));
 }
 
+/* A variable that the configuration says holds an identity token: as
+ * env_secret. */
+static int
+env_token(struct sup_env *e, char *entry)
+{
+	char *value;
+	size_t i;
+
+	for (i = 0; i < e->nnamed; i++) {
+		if ((value = env_value(entry, e->named[i].name)) == NULL)
+			continue;
+		if (is_blank(value) || e->named[i].fd != -1)
+			return 1;
+		e->named[i].fd = secmem_seal(value, strlen(value), &e->flags);
+		if (e->named[i].fd != -1)
+			return 1;
+		e->failed = e->named[i].name;
+		return -1;
+	}
+	return 0;
+}
+
+/* The names, each once. */
+static int
+env_names(struct sup_env *e, char *const *names, size_t n)
+{
+	struct sup_named *to;
+
+	if ((e->named = calloc(n + 1, sizeof(*e->named))) == NULL)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		if (sup_env_named(e, names[i]) != -2)
+			continue;
+		to = &e->named[e->nnamed];
+		to->fd = -1;
+		if ((to->name = strdup(names[i])) == NULL)
+			return -1;
+		e->nnamed++;
+	}
+	return 0;
+}
+
 /* One secret variable: 1 when entry was one, 0 when not, -1 on failure. */
 static int
 env_secret(struct sup_env *e, char *entry)
@@ -176,7 +218,7 @@ env_secret(struct sup_env *e, char *entry)
 	for (i = 0; i < SEALED_PROXIES; i++)
 		if (env_value(entry, sup_proxy_vars[i]) != NULL)
 			return env_proxy(e, i, entry) == -1 ? -1 : 1;
-	return 0;
+	return env_token(e, entry);
 }
 
 /* Whether a variable that is no secret is ours to look at. */
@@ -197,7 +239,7 @@ env_is_kept(const char *entry)
 }
 
 int
-sup_env_take(struct sup_env *e, char **env)
+sup_env_take(struct sup_env *e, char **env, char *const *names, size_t nnames)
 {
 	size_t i, n, len;
 	int r, rv = 0;
@@ -207,7 +249,8 @@ sup_env_take(struct sup_env *e, char **env)
 		e->sealed[i] = -1;
 	for (n = 0; env[n] != NULL; n++)
 		;
-	if ((e->var = calloc(n + 1, sizeof(*e->var))) == NULL)
+	if ((e->var = calloc(n + 1, sizeof(*e->var))) == NULL ||
+	    env_names(e, names, nnames) == -1)
 		rv = -1;
 	/* Secrets first: nothing else may look before they are gone. */
 	for (i = 0; i < n && rv == 0; i++) {
@@ -238,7 +281,24 @@ sup_env_free(struct sup_env *e)
 	for (i = 0; i < SEALED_COUNT; i++)
 		if (e->sealed[i] != -1)
 			close(e->sealed[i]);
+	for (i = 0; i < e->nnamed; i++) {
+		free(e->named[i].name);
+		if (e->named[i].fd != -1)
+			close(e->named[i].fd);
+	}
+	free(e->named);
 	memset(e, 0, sizeof(*e));
+}
+
+int
+sup_env_named(const struct sup_env *e, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < e->nnamed; i++)
+		if (strcmp(e->named[i].name, name) == 0)
+			return e->named[i].fd;
+	return -2;
 }
 
 const char *

@@ -9,13 +9,16 @@
 #include "msg.h"
 #include "pipe.h"
 #include "sup_child.h"
+#include "sup_conf.h"
 #include "sup_reload.h"
+#include "sup_xchg.h"
 
 /* A handler returns NULL, or a phrase: the message is not permitted now. */
-typedef const char *handler(struct sup_child *c, const struct msg *m);
+/* It takes the descriptor by setting it to -1. */
+typedef const char *handler(struct sup_child *c, struct msg *m);
 
 static const char *
-on_pong(struct sup_child *c, const struct msg *m)
+on_pong(struct sup_child *c, struct msg *m)
 {
 	if (c->ping_answered == c->ping_sent || m->u.pong.seq != c->ping_sent)
 		return "PONG without PING";
@@ -38,7 +41,7 @@ check_version(const struct sup_child *c, struct span said)
 }
 
 static const char *
-on_started(struct sup_child *c, const struct msg *m)
+on_started(struct sup_child *c, struct msg *m)
 {
 	if (c->state != SUP_STARTING)
 		return "STARTED twice";
@@ -61,7 +64,7 @@ on_started(struct sup_child *c, const struct msg *m)
 }
 
 static const char *
-on_offence(struct sup_child *c, const struct msg *m)
+on_offence(struct sup_child *c, struct msg *m)
 {
 	enum role accused = (enum role)m->u.offence.role;
 	struct sup_child *a;
@@ -89,7 +92,7 @@ slice_answer(struct sup_child *c, uint64_t generation, int *awaited)
 }
 
 static const char *
-on_ready(struct sup_child *c, const struct msg *m)
+on_ready(struct sup_child *c, struct msg *m)
 {
 	const char *why;
 	int awaited;
@@ -101,7 +104,7 @@ on_ready(struct sup_child *c, const struct msg *m)
 }
 
 static const char *
-on_refused(struct sup_child *c, const struct msg *m)
+on_refused(struct sup_child *c, struct msg *m)
 {
 	char reason[LIMIT_REASON + 1];
 	const char *why;
@@ -115,7 +118,7 @@ on_refused(struct sup_child *c, const struct msg *m)
 }
 
 static const char *
-on_gateway_state(struct sup_child *c, const struct msg *m)
+on_gateway_state(struct sup_child *c, struct msg *m)
 {
 	const struct msg_gateway_state *g = &m->u.gateway_state;
 	struct sup_slot *slot;
@@ -134,7 +137,7 @@ on_gateway_state(struct sup_child *c, const struct msg *m)
 }
 
 static const char *
-on_reload(struct sup_child *c, const struct msg *m)
+on_reload(struct sup_child *c, struct msg *m)
 {
 	if (!c->committed)
 		return "RELOAD before it had a configuration";
@@ -142,6 +145,58 @@ on_reload(struct sup_child *c, const struct msg *m)
 	    (unsigned long long)m->u.reload.uid,
 	    (unsigned long long)m->u.reload.pid);
 	sup_reload_begin(c->sup, 1, m->corr);
+	return NULL;
+}
+
+static const char *
+on_want_exchange(struct sup_child *c, struct msg *m)
+{
+	if (!c->committed)
+		return "WANT_EXCHANGE before it had a configuration";
+	sup_xchg_want(c->sup, m->corr, (unsigned)m->u.want_exchange.gateway,
+	    (enum xchg_kind)m->u.want_exchange.kind);
+	return NULL;
+}
+
+static const char *
+on_want_secret(struct sup_child *c, struct msg *m)
+{
+	const struct msg_want_secret *w = &m->u.want_secret;
+	struct msg_secret answer = {.gateway = w->gateway, .what = w->what};
+	const struct conf_gateway *g;
+	struct sup_cred cred = {.fd = -1};
+
+	if (!c->committed)
+		return "WANT_SECRET before it had a configuration";
+	/* A gateway that a reload just removed: the two have crossed. */
+	g = sup_plan_gateway(c->sup->plan, (unsigned)w->gateway);
+	if (g != NULL)
+		sup_secret_want(
+		    &cred, &c->sup->env, g, (enum want_secret)w->what);
+	else
+		strlcpy(
+		    cred.label, "the gateway was removed", sizeof(cred.label));
+	answer.reason = span_str(cred.fd == -1 ? cred.label : "");
+	(void)pipe_send(c->pipe, MSG_SECRET, m->corr, &answer, cred.fd);
+	sup_cred_close(&cred);
+	return NULL;
+}
+
+static const char *
+on_keep(struct sup_child *c, struct msg *m)
+{
+	struct sup_slots *slots = &c->sup->slots;
+	unsigned i = (unsigned)m->u.keep.gateway;
+
+	if (!c->committed)
+		return "KEEP before it had a configuration";
+	/* As above. */
+	if (!sup_slot_used(slots, i))
+		return NULL;
+	if (slots->slot[i].kept_fd != -1)
+		close(slots->slot[i].kept_fd);
+	slots->slot[i].kept_fd = m->fd;
+	m->fd = -1;
 	return NULL;
 }
 
@@ -156,17 +211,16 @@ static const struct {
     {MSG_CONF_REFUSED, on_refused},
     {MSG_GATEWAY_STATE, on_gateway_state},
     {MSG_RELOAD, on_reload},
+    {MSG_WANT_EXCHANGE, on_want_exchange},
+    {MSG_WANT_SECRET, on_want_secret},
+    {MSG_KEEP, on_keep},
 };
 
 static const char *
-message(struct pipe *p, struct msg *m, void *arg)
+handle(struct sup_child *c, struct msg *m)
 {
-	struct sup_child *c = arg;
 	size_t i;
 
-	(void)p;
-	if (m->fd != -1)
-		close(m->fd); /* nobody sends us descriptors */
 	if (c->state == SUP_STARTING && m->type != MSG_STARTED &&
 	    m->type != MSG_PONG)
 		return "it spoke before STARTED";
@@ -174,6 +228,17 @@ message(struct pipe *p, struct msg *m, void *arg)
 		if (handlers[i].type == m->type)
 			return handlers[i].fn(c, m);
 	return "not for the supervisor";
+}
+
+static const char *
+message(struct pipe *p, struct msg *m, void *arg)
+{
+	const char *why = handle(arg, m);
+
+	(void)p;
+	if (m->fd != -1)
+		close(m->fd);
+	return why;
 }
 
 static void

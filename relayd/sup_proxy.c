@@ -59,8 +59,8 @@ sup_no_proxy(const char *list, const char *host, uint16_t port)
 
 /* The proxy the environment names. */
 static const char *
-from_env(struct sup_proxy *p, const struct sup_env *e,
-    const struct conf_gateway *g, const char **var)
+from_env(struct sup_proxy *p, const struct sup_env *e, const struct url *to,
+    const char **var)
 {
 	const char *text = NULL, *list, *why;
 	struct url url;
@@ -74,7 +74,7 @@ from_env(struct sup_proxy *p, const struct sup_env *e,
 	*var = sup_proxy_vars[--i];
 	if ((list = sup_env_get(e, "no_proxy")) == NULL)
 		list = sup_env_get(e, "NO_PROXY");
-	if (sup_no_proxy(list, g->url.host, g->url.port))
+	if (sup_no_proxy(list, to->host, to->port))
 		return NULL;
 	if (strstr(text, "://") == NULL) {
 		strlcpy(full, "http://", sizeof(full));
@@ -95,11 +95,15 @@ from_env(struct sup_proxy *p, const struct sup_env *e,
 
 const char *
 sup_proxy(struct sup_proxy *p, const struct sup_env *e,
-    const struct conf_gateway *g, const char **var)
+    const struct conf_gateway *g, const struct url *to, const char **var)
 {
 	memset(p, 0, sizeof(*p));
 	p->sealed = -1;
 	*var = NULL;
+	/* A token URL without TLS is this machine's, or a metadata server
+	 * beside it. */
+	if (to == &g->token.oidc && !to->tls)
+		return NULL;
 	if (g->proxy.set == 1) {
 		strlcpy(p->host, g->proxy.url.host, sizeof(p->host));
 		p->port = g->proxy.url.port;
@@ -108,7 +112,7 @@ sup_proxy(struct sup_proxy *p, const struct sup_env *e,
 	}
 	/* Without TLS there is nothing the proxy could tunnel safely, and
 	 * HTTP_PROXY is a classic way to be tricked (CGI): left alone. */
-	if (g->proxy.set == -1 || !g->url.tls)
+	if (g->proxy.set == -1 || !to->tls)
 		return NULL;
-	return from_env(p, e, g, var);
+	return from_env(p, e, to, var);
 }

@@ -2,8 +2,10 @@
 /* Files that hold secrets: found, checked, opened, and never read. */
 
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +18,9 @@
  * of an access list), so its own directory may have those. */
 #define MODE_FILE      077
 #define MODE_DIRECTORY 037
+/* An identity token is refreshed by another program, which may share a group
+ * with relayd; as any bearer it is not for others. */
+#define MODE_TOKEN 037
 /* Of a path in a label that also says what is wrong. */
 #define LABEL_PATH (LIMIT_PATH - LIMIT_REASON - 2)
 
@@ -72,14 +77,13 @@ open_failed(int error, char *why, size_t whylen)
 	snprintf(why, whylen, "%s%s", strerror(error), todo);
 }
 
-static int
-open_checked(const char *path, int flags, const char *user, mode_t mask,
-    char *why, size_t whylen)
-{
-	int fd;
+/* Not blocking: it might be a FIFO. */
+#define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
-	/* Not blocking: it might be a FIFO. */
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags);
+/* A descriptor that was opened, or not: -1 with errno. */
+static int
+checked(int fd, const char *user, mode_t mask, char *why, size_t whylen)
+{
 	if (fd == -1) {
 		open_failed(errno, why, whylen);
 		return -1;
@@ -90,10 +94,49 @@ open_checked(const char *path, int flags, const char *user, mode_t mask,
 	return -1;
 }
 
+static int
+open_checked(const char *path, int flags, const char *user, mode_t mask,
+    char *why, size_t whylen)
+{
+	return checked(open(path, OPEN_FLAGS | flags), user, mask, why, whylen);
+}
+
 int
 sup_secret_open(const char *path, const char *user, char *why, size_t whylen)
 {
 	return open_checked(path, O_NOFOLLOW, user, MODE_FILE, why, whylen);
+}
+
+/*
+ * An identity token's file.  Who replaces it as a whole directory (projected
+ * volumes do) has a symbolic link at its place: that may lead to a file beside
+ * or below it, and nowhere else.
+ */
+static int
+token_open(const char *path, char *why, size_t whylen)
+{
+	struct open_how how = {.flags = OPEN_FLAGS,
+	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+	char dir[LIMIT_PATH + 1];
+	char *base;
+	int fd, dirfd;
+
+	strlcpy(dir, path, sizeof(dir));
+	base = strrchr(dir, '/');
+	*base++ = '\0';
+	dirfd =
+	    open(dir[0] == '\0' ? "/" : dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dirfd == -1)
+		return checked(-1, NULL, 0, why, whylen);
+	fd = (int)syscall(SYS_openat2, dirfd, base, &how, sizeof(how));
+	close(dirfd);
+	if (fd == -1 && errno == EXDEV) {
+		strlcpy(why,
+		    "is a symbolic link to another directory: name the file",
+		    whylen);
+		return -1;
+	}
+	return checked(fd, role_row(ROLE_AUTHD)->user, MODE_TOKEN, why, whylen);
 }
 
 static void
@@ -175,4 +218,86 @@ sup_cred_close(struct sup_cred *c)
 	if (c->fd != -1 && !c->borrowed)
 		close(c->fd);
 	c->fd = -1;
+}
+
+/* "PATH: why", within what a reason may have. */
+static void
+want_failed(struct sup_cred *c, const char *path, const char *why)
+{
+	const int most = LIMIT_REASON / 2;
+	const int len = (int)strlen(path);
+
+	/* A path's end says more than its beginning. */
+	c->fd = -1;
+	snprintf(c->label, LIMIT_REASON + 1, "%s%s: %s", len > most ? "…" : "",
+	    path + (len > most ? len - most : 0), why);
+}
+
+/* Sealed memory, which stays ours. */
+static void
+want_sealed(struct sup_cred *c, int fd, const char *var)
+{
+	c->fd = fd;
+	c->borrowed = 1;
+	if (fd < 0)
+		want_failed(c, var,
+		    "the environment variable was not set when relayd "
+		    "started: set it and restart relayd");
+}
+
+static void
+want_identity(
+    struct sup_cred *c, const struct sup_env *e, const struct conf_gateway *g)
+{
+	char why[LIMIT_REASON];
+
+	if (g->token.env != NULL)
+		want_sealed(c, sup_env_named(e, g->token.env), g->token.env);
+	else if (g->token.file == NULL)
+		want_failed(c, "identity_token",
+		    "neither a file nor a variable of the environment");
+	else if ((c->fd = token_open(g->token.file, why, sizeof(why))) == -1)
+		want_failed(c, g->token.file, why);
+}
+
+static void
+want_client_secret(
+    struct sup_cred *c, const struct sup_env *e, const struct conf_gateway *g)
+{
+	const char *file = g->token.oidc_client_secret_file;
+	char why[LIMIT_REASON];
+
+	if (g->token.oidc_secret_from_env || file == NULL) {
+		want_sealed(c, e->sealed[SEALED_IDP_SECRET],
+		    "GATEWAY_RELAY_IDP_CLIENT_SECRET");
+		return;
+	}
+	c->fd =
+	    sup_secret_open(file, role_row(ROLE_AUTHD)->user, why, sizeof(why));
+	if (c->fd == -1)
+		want_failed(c, file, why);
+}
+
+void
+sup_secret_want(struct sup_cred *c, const struct sup_env *e,
+    const struct conf_gateway *g, enum want_secret what)
+{
+	memset(c, 0, sizeof(*c));
+	c->fd = -1;
+	switch (what) {
+	case WANT_IDENTITY:
+		want_identity(c, e, g);
+		break;
+	case WANT_CLIENT_SECRET:
+		want_client_secret(c, e, g);
+		break;
+	case WANT_ENROLL_TOKEN:
+		want_sealed(c, e->sealed[SEALED_ENROLL_TOKEN],
+		    "GATEWAY_RELAY_ENROLL_TOKEN");
+		break;
+	case WANT_DELIVERY_KEY:
+		want_sealed(c, e->sealed[SEALED_DELIVERY_KEY],
+		    "GATEWAY_RELAY_DELIVERY_KEY");
+		break;
+	}
 }

@@ -29,23 +29,37 @@ enum sup_sealed {
  * i-th. */
 extern const char *const sup_proxy_vars[SEALED_PROXIES];
 
+/* A variable that the configuration names. */
+struct sup_named {
+	char *name;
+	int fd; /* sealed; -1: it was not set */
+};
+
 /* What relayd looks at in the environment, without the secrets. */
 struct sup_env {
 	char **var; /* in the form of environ, NULL at the end */
 	size_t nvar;
 	int sealed[SEALED_COUNT];
+	struct sup_named *named; /* variables that may hold identity tokens */
+	size_t nnamed;
 	unsigned flags;	    /* SECMEM_FALLBACK when memfd_secret is missing */
 	const char *failed; /* NULL, or the variable that could not be sealed */
 };
 
 /*
- * Take the environment over: seal the secrets, copy the variables that are
- * relayd's business, overwrite every string where the kernel put it (so that
- * /proc/PID/environ shows nothing) and leave the vector empty.  Returns 0, or
- * -1 without memory or sealed memory (what is there is wiped all the same).
+ * Take the environment over: seal the secrets, and the variables in names (n
+ * of them: what the configuration says holds an identity token), copy the
+ * variables that are relayd's business, overwrite every string where the kernel
+ * put it (so that /proc/PID/environ shows nothing) and leave the vector empty.
+ * Returns 0, or -1 without memory or sealed memory (what is there is wiped all
+ * the same).
  */
-int sup_env_take(struct sup_env *e, char **env);
+int sup_env_take(struct sup_env *e, char **env, char *const *names, size_t n);
 void sup_env_free(struct sup_env *e);
+/* The sealed identity token of a variable that was named at the start: a
+ * descriptor that stays ours; -1 when it was not set, -2 when it was not
+ * named. */
+int sup_env_named(const struct sup_env *e, const char *name);
 /* A variable's value, NULL when not set or empty. */
 const char *sup_env_get(const struct sup_env *e, const char *name);
 
@@ -57,10 +71,11 @@ struct sup_proxy {
 	const char *file; /* credentials file of the configuration, or NULL */
 };
 
-/* The proxy of a gateway, from its settings or the environment.  Returns NULL,
- * or what is wrong with the variable (*var gets its name). */
+/* The proxy of a gateway on the way to a URL (its connector's, its token
+ * URL's), from its settings or the environment.  Returns NULL, or what is
+ * wrong with the variable (*var gets its name). */
 const char *sup_proxy(struct sup_proxy *p, const struct sup_env *e,
-    const struct conf_gateway *g, const char **var);
+    const struct conf_gateway *g, const struct url *to, const char **var);
 
 /* Whether a no_proxy list (names, suffixes, "*", each with an optional port)
  * covers a host. */
@@ -79,7 +94,14 @@ struct sup_cred {
  * what to do. */
 void sup_cred_open(
     struct sup_cred *c, const struct sup_env *e, const struct conf_gateway *g);
-/* Close what sup_cred_open opened. */
+/*
+ * Open what relay-authd wants anew: a file, or sealed memory of the
+ * environment.  Never fails: without a descriptor label, of at most
+ * LIMIT_REASON bytes, says why, and what to do.
+ */
+void sup_secret_want(struct sup_cred *c, const struct sup_env *e,
+    const struct conf_gateway *g, enum want_secret what);
+/* Close what these opened. */
 void sup_cred_close(struct sup_cred *c);
 
 /*

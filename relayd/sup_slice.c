@@ -8,6 +8,7 @@
 #include "msg.h"
 #include "pipe.h"
 #include "sup_conf.h"
+#include "sup_json.h"
 #include "sup_slice.h"
 
 /* What the items of one slice have in common. */
@@ -30,7 +31,8 @@ send_item(struct slice *sl, enum msg_type type, const void *fields, int fd)
 	return -1;
 }
 
-/* relay-authd: id and secret. */
+/* relay-authd: id and secret; what it tells the connector, and how it proves
+ * who we are. */
 /* A reload does not take a credential away by mistake, nor add a gateway that
  * cannot work; one that has none already loses nothing. */
 static int
@@ -70,9 +72,145 @@ send_credential(struct slice *sl, size_t i)
 	return r;
 }
 
+static struct span
+text_or_empty(const char *s)
+{
+	return span_str(s == NULL ? "" : s);
+}
+
+static int
+send_provision(struct slice *sl, size_t i)
+{
+	const struct conf_gateway *g = &sl->p->conf->gateway[i];
+	struct msg_conf_provision m;
+	char path[URL_PATH_MAX + 1];
+	struct buf keys;
+	int r = -1;
+
+	buf_init(&keys, JSON_ROUTE_KEYS_MAX);
+	sup_json_route_keys(&keys, g);
+	if (keys.failed ||
+	    url_path(&g->url, URL_DIAL, path, sizeof(path)) == -1)
+		snprintf(sl->e->text, sizeof(sl->e->text),
+		    "gateways.%s: too long to be sent", g->name);
+	else {
+		m.gateway = sl->p->slot[i];
+		m.url = span_str(g->url_text);
+		m.tls = g->url.tls;
+		m.host = span_str(g->url.authority);
+		m.path = span_str(path);
+		m.server_name =
+		    span_str(g->tls.server_name == NULL ? g->url.host
+							: g->tls.server_name);
+		m.endpoint = text_or_empty(g->endpoint);
+		m.route_keys = buf_span(&keys);
+		m.instance_id = text_or_empty(g->instance_id);
+		m.wake_url = text_or_empty(g->wake_url);
+		m.display_name = text_or_empty(g->display_name);
+		r = send_item(sl, MSG_CONF_PROVISION, &m, -1);
+	}
+	buf_free(&keys);
+	return r;
+}
+
+/* Which way the identity token is had, and what people know that by. */
+static enum token_source
+token_source(const struct conf_identity_token *t, char *label, size_t cap)
+{
+	const char *what = "";
+	enum token_source source = TOKEN_NONE;
+
+	if (t->file != NULL) {
+		source = TOKEN_FILE;
+		what = t->file;
+	} else if (t->env != NULL) {
+		source = TOKEN_ENV;
+		what = t->env;
+	} else if (t->ncommand > 0) {
+		source = TOKEN_COMMAND;
+		what = t->command[0];
+	} else if (t->oidc_url != NULL) {
+		source =
+		    t->oidc_client_id == NULL ? TOKEN_METADATA : TOKEN_OAUTH;
+		what = t->oidc_url;
+	}
+	/* A query is not for everybody's eyes. */
+	snprintf(label, cap, "%.*s",
+	    t->oidc_url == what ? (int)strcspn(what, "?") : LIMIT_PATH, what);
+	return source;
+}
+
+static int
+send_token(struct slice *sl, size_t i)
+{
+	const struct conf_gateway *g = &sl->p->conf->gateway[i];
+	const struct conf_identity_token *t = &g->token;
+	char label[LIMIT_PATH + 1], path[LIMIT_PATH + 2];
+	struct msg_conf_token m;
+
+	memset(&m, 0, sizeof(m));
+	m.gateway = sl->p->slot[i];
+	m.source = token_source(t, label, sizeof(label));
+	m.label = span_str(label);
+	m.client_id = text_or_empty(t->oidc_client_id);
+	m.scope = text_or_empty(t->oidc_scope);
+	m.host = m.path = m.server_name = span_str("");
+	if (t->oidc_url != NULL) {
+		snprintf(path, sizeof(path), "%s%s",
+		    t->oidc_target[0] == '/' ? "" : "/", t->oidc_target);
+		m.tls = t->oidc.tls;
+		m.host = span_str(t->oidc.authority);
+		m.path = span_str(path);
+		m.server_name = span_str(t->oidc.host);
+	}
+	return send_item(sl, MSG_CONF_TOKEN, &m, -1);
+}
+
+static int
+send_fronted(struct slice *sl, size_t i)
+{
+	const struct conf_gateway *g = &sl->p->conf->gateway[i];
+	struct msg_conf_fronted m = {.gateway = sl->p->slot[i]};
+	struct buf policy;
+	size_t j;
+	int r = 0;
+
+	buf_init(&policy, JSON_POLICY_MAX);
+	for (j = 0; j < g->nidentity && r == 0; j++) {
+		buf_reset(&policy);
+		sup_json_policy(&policy, &g->identity[j]);
+		m.platform = span_str(g->identity[j].platform);
+		m.bot_id = span_str(g->identity[j].bot_id);
+		m.policy = buf_span(&policy);
+		r = send_item(sl, MSG_CONF_FRONTED, &m, -1);
+	}
+	buf_free(&policy);
+	return r;
+}
+
+/* One that still runs has it. */
+static int
+send_kept(struct slice *sl, size_t i)
+{
+	struct msg_conf_kept m = {.gateway = sl->p->slot[i]};
+	int fd = sl->s->slots.slot[sl->p->slot[i]].kept_fd;
+
+	return sl->fresh && fd != -1 ? send_item(sl, MSG_CONF_KEPT, &m, fd) : 0;
+}
+
+static int
+send_authd(struct slice *sl, size_t i)
+{
+	if (send_credential(sl, i) == -1 || send_provision(sl, i) == -1 ||
+	    send_token(sl, i) == -1 || send_fronted(sl, i) == -1)
+		return -1;
+	return send_kept(sl, i);
+}
+
 /* The dialer: where to, by which proxy, and what opens that. */
 static int
-send_endpoint(struct slice *sl, size_t i)
+send_endpoint(
+    struct slice *sl, size_t i, enum endpoint endpoint, const struct url *to)
 {
 	const struct conf_gateway *g = &sl->p->conf->gateway[i];
 	struct msg_conf_endpoint m;
@@ -81,7 +219,7 @@ send_endpoint(struct slice *sl, size_t i)
 	char why[LIMIT_REASON];
 	int fd = -1, r;
 
-	(void)sup_proxy(&proxy, &sl->s->env, g, &var);
+	(void)sup_proxy(&proxy, &sl->s->env, g, to, &var);
 	if (proxy.file != NULL)
 		fd = sup_secret_open(
 		    proxy.file, role_row(ROLE_DIALER)->user, why, sizeof(why));
@@ -92,9 +230,9 @@ send_endpoint(struct slice *sl, size_t i)
 		return -1;
 	}
 	m.gateway = sl->p->slot[i];
-	m.endpoint = ENDPOINT_CONNECTOR;
-	m.host = span_str(g->url.host);
-	m.port = g->url.port;
+	m.endpoint = endpoint;
+	m.host = span_str(to->host);
+	m.port = to->port;
 	m.proxy_host = span_str(proxy.host);
 	m.proxy_port = proxy.port;
 	r = send_item(sl, MSG_CONF_ENDPOINT, &m,
@@ -102,6 +240,18 @@ send_endpoint(struct slice *sl, size_t i)
 	if (fd != -1)
 		close(fd);
 	return r;
+}
+
+static int
+send_endpoints(struct slice *sl, size_t i)
+{
+	const struct conf_gateway *g = &sl->p->conf->gateway[i];
+
+	if (send_endpoint(sl, i, ENDPOINT_CONNECTOR, &g->url) == -1)
+		return -1;
+	return g->token.oidc_url == NULL
+	    ? 0
+	    : send_endpoint(sl, i, ENDPOINT_IDP, &g->token.oidc);
 }
 
 static int
@@ -214,13 +364,19 @@ send_control(struct slice *sl)
 	return send_listener(sl, 0, LISTEN_STATUS, sl->s->status_fd);
 }
 
+static int
+send_auth(struct slice *sl)
+{
+	return send_listener(sl, 0, LISTEN_AUTH, sl->s->auth_fd);
+}
+
 /* What each role gets: something for all, something for each gateway. */
 static const struct {
 	int (*all)(struct slice *);
 	int (*each)(struct slice *, size_t);
 } items[ROLE_KEPT] = {
-    [ROLE_AUTHD] = {NULL, send_credential},
-    [ROLE_DIALER] = {send_dialer, send_endpoint},
+    [ROLE_AUTHD] = {send_auth, send_authd},
+    [ROLE_DIALER] = {send_dialer, send_endpoints},
     [ROLE_ENGINE] = {send_control, send_gateway},
 };
 

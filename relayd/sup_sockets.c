@@ -179,7 +179,7 @@ sup_users_check(struct conf_error *e)
 
 	if (geteuid() != 0)
 		return 0;
-	for (r = 0; r < ROLE_KEPT; r++) {
+	for (r = 0; r < ROLE_COUNT; r++) {
 		user = role_row((enum role)r)->user;
 		if (user != NULL && getpwnam(user) == NULL)
 			return fail(e,
@@ -329,8 +329,8 @@ sup_listen_group(const char *path, gid_t gid, struct conf_error *e)
 
 /* Bind and listen under a name that nobody looks for, then move into place. */
 static int
-listen_at(
-    int fd, const char *path, const char *tmp, gid_t gid, struct conf_error *e)
+listen_at(int fd, const char *path, const char *tmp, mode_t mode, gid_t gid,
+    struct conf_error *e)
 {
 	struct sockaddr_un a;
 	mode_t old;
@@ -347,7 +347,7 @@ listen_at(
 		return fail(e, "%s: bind: %s", tmp, strerror(errno));
 	if (sup_listen_group(tmp, gid, e) == -1)
 		r = -1;
-	else if (chmod(tmp, 0660) == -1 || listen(fd, BACKLOG) == -1 ||
+	else if (chmod(tmp, mode) == -1 || listen(fd, BACKLOG) == -1 ||
 	    rename(tmp, path) == -1)
 		r = fail(e, "%s: %s", path, strerror(errno));
 	if (r == -1)
@@ -356,7 +356,7 @@ listen_at(
 }
 
 int
-sup_listen(const char *path, gid_t gid, struct conf_error *e)
+sup_listen(const char *path, mode_t mode, gid_t gid, struct conf_error *e)
 {
 	char tmp[LIMIT_PATH + 64];
 	struct sockaddr_un a;
@@ -370,7 +370,7 @@ sup_listen(const char *path, gid_t gid, struct conf_error *e)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
 		return fail(e, "socket: %s", strerror(errno));
-	if (listen_at(fd, path, tmp, gid, e) == -1) {
+	if (listen_at(fd, path, tmp, mode, gid, e) == -1) {
 		close(fd);
 		return -1;
 	}

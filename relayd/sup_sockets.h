@@ -28,11 +28,11 @@ void sup_unlock(const char *run, int fd);
 int sup_group(const char *name, gid_t *gid);
 
 /*
- * A listening socket at path, mode 0660 and of that group.  It appears at its
+ * A listening socket at path, of that mode and group.  It appears at its
  * place only when it is ready.  A dead socket in its place is replaced;
  * anything else is left alone.  Returns the descriptor.
  */
-int sup_listen(const char *path, gid_t gid, struct conf_error *e);
+int sup_listen(const char *path, mode_t mode, gid_t gid, struct conf_error *e);
 /* Give a socket to another group. */
 int sup_listen_group(const char *path, gid_t gid, struct conf_error *e);
 

@@ -19,6 +19,7 @@
 #include "sup_conf.h"
 #include "sup_reload.h"
 #include "sup_sockets.h"
+#include "sup_xchg.h"
 #include "supervisor.h"
 
 /* Changes are written together, this long after the first. */
@@ -246,6 +247,7 @@ sup_stop(struct supervisor *s, int code)
 	s->stop_ms = sup_now();
 	sup_notify(&s->notify, "STOPPING=1");
 	sup_reload_abort(s, "relayd is stopping");
+	sup_xchg_end_all(s);
 	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
 		sup_child_deadline(&s->child[r], 0, NULL);
 	s->stopping = STOP_ENGINE;
@@ -391,10 +393,14 @@ open_sockets(struct supervisor *s, struct conf_error *e)
 	char path[LIMIT_PATH + 16];
 
 	snprintf(path, sizeof(path), "%s/control.sock", s->paths.run);
-	if ((s->control_fd = sup_listen(path, gid, e)) == -1)
+	if ((s->control_fd = sup_listen(path, 0660, gid, e)) == -1)
 		return -1;
 	snprintf(path, sizeof(path), "%s/status.sock", s->paths.run);
-	if ((s->status_fd = sup_listen(path, gid, e)) == -1)
+	if ((s->status_fd = sup_listen(path, 0660, gid, e)) == -1)
+		return -1;
+	/* Secrets pass here: for who started us alone. */
+	snprintf(path, sizeof(path), "%s/auth.sock", s->paths.run);
+	if ((s->auth_fd = sup_listen(path, 0600, (gid_t)-1, e)) == -1)
 		return -1;
 	return sup_plan_place(s, s->plan, e);
 }
@@ -415,7 +421,8 @@ static int
 loop_init(struct supervisor *s, struct conf_error *e)
 {
 	if ((s->base = event_base_new()) != NULL && events_init(s) == 0 &&
-	    sup_reload_init(s) == 0 && sup_child_init(s) == 0)
+	    sup_reload_init(s) == 0 && sup_xchg_init(s) == 0 &&
+	    sup_child_init(s) == 0)
 		return 0;
 	snprintf(e->text, sizeof(e->text), "event loop: %s", strerror(errno));
 	return -1;
@@ -425,13 +432,14 @@ static void
 remove_files(struct supervisor *s)
 {
 	static const char *const names[] = {
-	    "control.sock", "status.sock", "state.json"};
-	const int have[] = {s->control_fd, s->status_fd, s->lock_fd};
+	    "control.sock", "status.sock", "auth.sock", "state.json"};
+	const int have[] = {
+	    s->control_fd, s->status_fd, s->auth_fd, s->lock_fd};
 	char path[LIMIT_PATH + 16];
 	size_t i;
 
 	sup_plan_keep(s, NULL);
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < sizeof(have) / sizeof(have[0]); i++) {
 		snprintf(path, sizeof(path), "%s/%s", s->paths.run, names[i]);
 		if (have[i] != -1)
 			unlink(path);
@@ -445,6 +453,7 @@ cleanup(struct supervisor *s)
 	if (s->base != NULL) {
 		events_free(s);
 		sup_child_free(s);
+		sup_xchg_free(s);
 		sup_reload_free(s);
 		event_base_free(s->base);
 	}
@@ -453,6 +462,8 @@ cleanup(struct supervisor *s)
 		close(s->control_fd);
 	if (s->status_fd != -1)
 		close(s->status_fd);
+	if (s->auth_fd != -1)
+		close(s->auth_fd);
 	sup_plan_free(s->plan);
 	sup_notify_free(&s->notify);
 	sup_env_free(&s->env);
@@ -470,7 +481,7 @@ new_supervisor(const struct sup_paths *paths, struct sup_env *env, int debug)
 	s->paths = *paths;
 	s->env = *env;
 	s->debug = debug;
-	s->lock_fd = s->control_fd = s->status_fd = -1;
+	s->lock_fd = s->control_fd = s->status_fd = s->auth_fd = -1;
 	s->notify.fd = -1;
 	sup_slots_init(&s->slots);
 	return s;

@@ -15,6 +15,8 @@
  *   sup_slot.c     the places of gateways
  *   sup_sockets.c  directories, lock, listening sockets
  *   sup_env.c, sup_secret.c, sup_proxy.c  what came by environment; secrets
+ *   sup_xchg.c, sup_command.c  exchanges and token commands
+ *   sup_spawn.c, sup_log.c  starting a program, and its standard error
  *   sup_state.c    state.json
  *   sup_notify.c   the service manager
  */
@@ -27,6 +29,7 @@
 #include "conf.h"
 #include "log.h"
 #include "role.h"
+#include "sup_log.h"
 #include "sup_notify.h"
 #include "sup_restart.h"
 #include "sup_secret.h"
@@ -36,6 +39,8 @@
 struct event;
 struct event_base;
 struct pipe;
+struct sup_user;
+struct sup_xchgs;
 struct supervisor;
 
 /* Exit statuses, as sysexits has them. */
@@ -78,6 +83,8 @@ struct sup_plan {
 	size_t nport;
 	gid_t control_gid; /* of control.group, found once: a directory of
 			    * users may be slow to answer */
+	/* As root: who runs conf->gateway[i]'s token command; NULL: none. */
+	struct sup_user *user[LIMIT_GATEWAYS];
 };
 
 enum sup_child_state {
@@ -95,9 +102,7 @@ struct sup_child {
 	enum sup_child_state state;
 	pid_t pid; /* 0: none */
 	struct pipe *pipe;
-	int log_fd;
-	struct event *log_ev;
-	struct log_collector log;
+	struct sup_log log;
 	struct event *timer; /* next start, or the deadline of a step … */
 	const char *deadline_why; /* … and what it is killed for then */
 	struct restart restart;
@@ -137,13 +142,14 @@ struct supervisor {
 	int debug; /* -d: the configuration does not lower the level */
 	enum sup_phase phase;
 	struct sup_child child[ROLE_KEPT]; /* [ROLE_SUPERVISOR] is ourselves */
-	int end[ROLE_KEPT][ROLE_KEPT];    /* [a][b]: what a is to get to talk
-					     * with b; -1: nothing held */
-	struct sup_plan *plan;		    /* lived by */
-	uint32_t generation;		    /* the last one given */
+	int end[ROLE_KEPT][ROLE_KEPT];	   /* [a][b]: what a is to get to talk
+					    * with b; -1: nothing held */
+	struct sup_plan *plan;		   /* lived by */
+	uint32_t generation;		   /* the last one given */
 	struct sup_slots slots;
 	struct sup_reload reload;
-	int lock_fd, control_fd, status_fd;
+	struct sup_xchgs *xchg;
+	int lock_fd, control_fd, status_fd, auth_fd;
 	struct sup_notify notify;
 	struct event *ev_term, *ev_int, *ev_hup, *ev_chld;
 	struct event *ev_ping, *ev_stop, *ev_state, *ev_watchdog;

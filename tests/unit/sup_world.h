@@ -38,14 +38,40 @@
 
 static enum role me;
 
+/* What a test's children do beside; either may be NULL. */
+static struct {
+	/* The first configuration is lived by. */
+	void (*begin)(const char *mode);
+	/* A message came; fd is closed afterwards. */
+	void (*message)(const struct msg *m, int fd, const char *mode);
+} role_part;
+
+static void
+tell_fd(enum msg_type type, uint32_t corr, const void *fields, int fd)
+{
+	char packet[LIMIT_PACKET], ctl[CMSG_SPACE(sizeof(int))] = {0};
+	int n = msg_encode(packet, sizeof(packet), type, corr, fields);
+	struct iovec iov = {packet, n == -1 ? 0 : (size_t)n};
+	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct cmsghdr *c;
+
+	if (fd != -1) {
+		mh.msg_control = ctl;
+		mh.msg_controllen = sizeof(ctl);
+		c = CMSG_FIRSTHDR(&mh);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	}
+	if (n == -1 || sendmsg(FD_SUPERVISOR, &mh, 0) == -1)
+		_exit(9);
+}
+
 static void
 tell(enum msg_type type, const void *fields)
 {
-	char packet[LIMIT_PACKET];
-	int n = msg_encode(packet, sizeof(packet), type, 0, fields);
-
-	if (n == -1 || send(FD_SUPERVISOR, packet, (size_t)n, 0) == -1)
-		_exit(9);
+	tell_fd(type, 0, fields, -1);
 }
 
 /* What this role is to do: the content of its file, "" without one. */
@@ -146,6 +172,8 @@ heed(const struct msg *m, unsigned *commits)
 		if ((*commits)++ == 0) {
 			once(mode);
 			misbehave(mode);
+			if (role_part.begin != NULL)
+				role_part.begin(mode);
 		}
 		break;
 	case MSG_STOP:
@@ -191,6 +219,8 @@ fake_child(const char *name)
 		if (msg_decode(&m, packet, (size_t)n, ROLE_SUPERVISOR, me,
 			fd != -1) != NULL)
 			return 8;
+		if (role_part.message != NULL)
+			role_part.message(&m, fd, mode);
 		if (fd != -1)
 			close(fd);
 		heed(&m, &commits);
@@ -329,7 +359,7 @@ stop(struct world *w)
 }
 
 /* All that the service manager has been told so far. */
-static const char *
+static inline const char *
 told(struct world *w)
 {
 	size_t len = strlen(w->told);
@@ -388,6 +418,8 @@ setup(void **state)
 	copy_program(self, path);
 	path_in(w, path, sizeof(path), "relay-authd");
 	copy_program(self, path);
+	path_in(w, path, sizeof(path), "relay-xchg");
+	copy_program(self, path);
 	put_file(w, "r.yaml", conf);
 	return 0;
 }
@@ -435,7 +467,7 @@ begin(void **state, const char *role, const char *mode)
 	return w;
 }
 
-static struct world *
+static inline struct world *
 begin_quiet(void **state, const char *role, const char *mode)
 {
 	struct world *w = *state;

@@ -71,7 +71,7 @@ test_nothing_is_left(void **state)
 	put(&b, "DISCORD_ALLOW_BOTS=all");
 	put(&b, "UNRELATED_API_KEY=abc");
 	put(&b, "GATEWAY_RELAY_SECRET=another");
-	assert_int_equal(sup_env_take(&e, b.env), 0);
+	assert_int_equal(sup_env_take(&e, b.env, NULL, 0), 0);
 	for (i = 0; i < b.len; i++)
 		assert_int_equal(b.bytes[i], 0);
 	assert_null(b.env[0]);
@@ -94,6 +94,33 @@ test_nothing_is_left(void **state)
 	sup_env_free(&e);
 }
 
+/* Variables that the configuration names are secrets like the others; what it
+ * did not name is forgotten. */
+static void
+test_named(void **state)
+{
+	char *names[] = {"TOKEN_A", "TOKEN_B", "TOKEN_A", "BLANK"};
+	struct block b = {0};
+	struct sup_env e;
+	size_t i;
+
+	(void)state;
+	put(&b, "TOKEN_A=first");
+	put(&b, "TOKEN_AB=no");
+	put(&b, "BLANK= ");
+	put(&b, "TOKEN_A=second");
+	assert_int_equal(sup_env_take(&e, b.env, names, 4), 0);
+	for (i = 0; i < b.len; i++)
+		assert_int_equal(b.bytes[i], 0);
+	expect_sealed(sup_env_named(&e, "TOKEN_A"), "first");
+	assert_int_equal(sup_env_named(&e, "TOKEN_B"), -1);
+	assert_int_equal(sup_env_named(&e, "BLANK"), -1);
+	assert_int_equal(sup_env_named(&e, "TOKEN_AB"), -2);
+	assert_int_equal(e.nnamed, 3);
+	assert_null(sup_env_get(&e, "TOKEN_A"));
+	sup_env_free(&e);
+}
+
 static void
 test_empty(void **state)
 {
@@ -101,7 +128,7 @@ test_empty(void **state)
 	struct sup_env e;
 
 	(void)state;
-	assert_int_equal(sup_env_take(&e, none), 0);
+	assert_int_equal(sup_env_take(&e, none, NULL, 0), 0);
 	assert_null(sup_env_get(&e, "HOME"));
 	assert_null(e.var[0]);
 	sup_env_free(&e);
@@ -160,8 +187,8 @@ proxy_of(struct sup_proxy *p, const char *url, int set, const char *one,
 	if (two != NULL)
 		put(&b, two);
 	b.env[b.n] = NULL;
-	assert_int_equal(sup_env_take(&e, b.env), 0);
-	why = sup_proxy(p, &e, &g, &var);
+	assert_int_equal(sup_env_take(&e, b.env, NULL, 0), 0);
+	why = sup_proxy(p, &e, &g, &g.url, &var);
 	if (why != NULL)
 		assert_non_null(var);
 	sup_env_free(&e);
@@ -205,14 +232,38 @@ test_proxy(void **state)
 	    &p, "https://c.example", 0, "ALL_PROXY=https://b:1", NULL));
 }
 
+/* A token URL: by the gateway's proxy, but for what is this machine's or
+ * beside it. */
+static void
+test_proxy_of_token(void **state)
+{
+	struct conf_gateway g = {0};
+	struct sup_env e = {0};
+	struct sup_proxy p;
+	const char *var;
+
+	(void)state;
+	assert_null(url_parse(&g.url, SPAN_LIT("https://c.example")));
+	assert_null(url_parse(&g.proxy.url, SPAN_LIT("http://p.example:81")));
+	assert_null(url_parse(&g.token.oidc, SPAN_LIT("https://i.example")));
+	g.proxy.set = 1;
+	assert_null(sup_proxy(&p, &e, &g, &g.token.oidc, &var));
+	assert_string_equal(p.host, "p.example");
+	assert_null(url_parse(&g.token.oidc, SPAN_LIT("http://169.254.1.1")));
+	assert_null(sup_proxy(&p, &e, &g, &g.token.oidc, &var));
+	assert_string_equal(p.host, "");
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_nothing_is_left),
+	    cmocka_unit_test(test_named),
 	    cmocka_unit_test(test_empty),
 	    cmocka_unit_test(test_no_proxy),
 	    cmocka_unit_test(test_proxy),
+	    cmocka_unit_test(test_proxy_of_token),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
