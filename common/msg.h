@@ -61,7 +61,9 @@ enum token_source {
 enum xchg_kind {
 	XCHG_CONNECTOR, /* its CA bundle */
 	XCHG_IDP,	/* the system's */
-	XCHG_COMMAND,	/* the output of the token command, which it starts */
+	XCHG_COMMAND,	/* the output of the token command, which it starts;
+			 * at its end stand a NUL and a sentence when the
+			 * command failed */
 	XCHG_LAST = XCHG_COMMAND
 };
 /* Which secret relay-authd wants opened. */

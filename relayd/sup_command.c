@@ -201,8 +201,8 @@ sup_command_reaped(struct sup_command *c, int status)
 	else
 		sup_spawn_words(status, words, sizeof(words));
 	if (c->late || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-		log_warn(
-		    "token_command", c->gateway, "the token command: %s", words);
+		log_warn("token_command", c->gateway, "the token command: %s",
+		    words);
 		tell_failure(c, words);
 	}
 	c->pid = 0;

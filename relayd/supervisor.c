@@ -35,8 +35,9 @@ _Static_assert(STOP_REAP_MS + LOG_READER_MS < STOP_ALL_MS,
     "stopping takes longer than is promised");
 /* Descriptors of our own and of libraries, beside those counted below. */
 #define FILES_OTHER 512
-/* Listener, memory, bundle and link of a gateway, and those on their way. */
-#define FILES_GATEWAY 6
+/* Listener, memory, bundle and link of a gateway, its identity token and its
+ * kept credential, and those on their way. */
+#define FILES_GATEWAY 8
 
 uint64_t
 sup_now(void)

@@ -234,6 +234,7 @@ struct world {
 	pid_t pid; /* of the supervisor; 0: none runs */
 	int notify;
 	int quiet;	 /* not at debug level */
+	char *variable;	 /* of its environment; NULL: none */
 	char told[4096]; /* what the service manager was told */
 };
 
@@ -309,7 +310,7 @@ wait_for(const struct world *w, const char *file, const char *text)
 static void
 start(struct world *w)
 {
-	char sup[128], conf[128], run[128], st[128], log[128], *env[2];
+	char sup[128], conf[128], run[128], st[128], log[128], *env[3];
 	char notify[128];
 	int fd;
 
@@ -320,7 +321,8 @@ start(struct world *w)
 	path_in(w, log, sizeof(log), "log");
 	snprintf(notify, sizeof(notify), "NOTIFY_SOCKET=%s/notify", w->dir);
 	env[0] = notify;
-	env[1] = NULL;
+	env[1] = w->variable;
+	env[2] = NULL;
 	fflush(NULL);
 	if ((w->pid = fork()) != 0)
 		return;

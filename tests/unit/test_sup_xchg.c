@@ -158,7 +158,17 @@ show_file(const char *what, int fd)
 {
 	char text[64] = "";
 	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	uint32_t len;
+	char *p;
 
+	/* Secret memory cannot be read, only mapped. */
+	if (n == -1 &&
+	    (p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0)) !=
+		MAP_FAILED) {
+		memcpy(&len, p, sizeof(len));
+		n = (ssize_t)(len < sizeof(text) ? len : sizeof(text) - 1);
+		memcpy(text, p + sizeof(len), (size_t)n);
+	}
 	say("%s: \"%.*s\"", what, (int)(n > 0 ? n : 0), text);
 }
 
@@ -394,6 +404,34 @@ test_secrets(void **state)
 	assert_int_equal(stop(w), 0);
 }
 
+/* A variable of the environment, that only the configuration names. */
+static void
+test_variable(void **state)
+{
+	struct world *w = *state;
+	char name[] = "MY_TOKEN=of the environment", *env, path[64];
+	int fd;
+
+	w->variable = name;
+	begin_with(
+	    state, GATEWAY "    identity_token: {env: MY_TOKEN}\n", "secrets");
+	wait_for(w, "log", "identity: \\\"of the environment\\\"");
+	wait_for(w, "run/state.json", "\"phase\":\"running\"");
+	assert_non_null(env = calloc(1, OUT_MAX));
+	snprintf(path, sizeof(path), "/proc/%d/environ", (int)w->pid);
+	if ((fd = open(path, O_RDONLY)) != -1) {
+		for (ssize_t n = read(fd, env, OUT_MAX); n > 0; n--)
+			assert_int_equal(env[n - 1], 0);
+		close(fd);
+	}
+	free(env);
+	/* Another name is another start's. */
+	put_file(w, "r.yaml", GATEWAY "    identity_token: {env: OTHER}\n");
+	kill(w->pid, SIGHUP);
+	wait_for(w, "log", "the environment variable OTHER was not kept");
+	assert_int_equal(stop(w), 0);
+}
+
 /* A link may lead to beside it, not elsewhere. */
 static void
 test_linked_token(void **state)
@@ -495,6 +533,7 @@ main(int argc, char *argv[])
 	    T(test_end_with_authd),
 	    T(test_exchange_dies),
 	    T(test_secrets),
+	    T(test_variable),
 	    T(test_linked_token),
 	    T(test_keep),
 	    T(test_slice),
