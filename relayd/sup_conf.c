@@ -2,6 +2,7 @@
 /* A configuration as the supervisor lives by it: a plan. */
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -216,6 +217,21 @@ collect_ports(const struct supervisor *s, struct sup_plan *p)
 	return 0;
 }
 
+/* Without root a command runs as we do, whatever its user's name is. */
+static void
+say_user(const struct conf_gateway *g)
+{
+	const char *name = g->token.command_user;
+	const struct passwd *pw;
+
+	if (name != NULL &&
+	    ((pw = getpwnam(name)) == NULL || pw->pw_uid != geteuid()))
+		log_info("conf", g->name,
+		    "identity_token.user: without root the token command runs "
+		    "as the user relayd runs as, not as %s",
+		    name);
+}
+
 /* As root: who runs the token commands. */
 static int
 find_users(struct sup_plan *p, struct conf_error *e)
@@ -224,10 +240,14 @@ find_users(struct sup_plan *p, struct conf_error *e)
 	char why[LIMIT_REASON];
 	size_t i;
 
-	for (i = 0; i < p->conf->ngateway && geteuid() == 0; i++) {
+	for (i = 0; i < p->conf->ngateway; i++) {
 		g = &p->conf->gateway[i];
 		if (g->token.ncommand == 0)
 			continue;
+		if (geteuid() != 0) {
+			say_user(g);
+			continue;
+		}
 		if ((p->user[i] = malloc(sizeof(*p->user[i]))) == NULL) {
 			strlcpy(e->text, "out of memory", sizeof(e->text));
 			return -1;
@@ -341,7 +361,7 @@ sup_plan_free(struct sup_plan *p)
 
 	if (p == NULL)
 		return;
-	for (i = 0; p->conf != NULL && i < p->conf->ngateway; i++)
+	for (i = 0; i < LIMIT_GATEWAYS; i++)
 		free(p->user[i]);
 	if (p->conf != NULL)
 		conf_free(p->conf);

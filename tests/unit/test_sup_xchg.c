@@ -107,6 +107,9 @@ authd_begin(const char *mode)
 	else if (strcmp(mode, "many") == 0)
 		for (uint32_t i = 0; i < 2 * LIMIT_EXCHANGES + 1; i++)
 			want(100 + i, XCHG_CONNECTOR);
+	else if (strcmp(mode, "queue") == 0)
+		for (uint32_t i = 0; i < 2 * LIMIT_EXCHANGES; i++)
+			want(100 + i, XCHG_CONNECTOR);
 	else if (strcmp(mode, "secrets") == 0) {
 		want_secret(WANT_IDENTITY);
 		want_secret(WANT_CLIENT_SECRET);
@@ -333,6 +336,20 @@ test_bounds(void **state)
 	assert_int_equal(stop(w), 0);
 }
 
+/* Those that wait have their turn as others end. */
+static void
+test_queue(void **state)
+{
+	struct world *w = begin_with(state, GATEWAY, "queue");
+	char text[64];
+
+	for (unsigned i = 0; i < 2 * LIMIT_EXCHANGES; i++) {
+		snprintf(text, sizeof(text), "exchange %u: begun", 100 + i);
+		wait_for(w, "log", text);
+	}
+	assert_int_equal(stop(w), 0);
+}
+
 static void
 test_end_with_authd(void **state)
 {
@@ -530,6 +547,7 @@ main(int argc, char *argv[])
 	    T(test_inputs),
 	    T(test_ca),
 	    T(test_bounds),
+	    T(test_queue),
 	    T(test_end_with_authd),
 	    T(test_exchange_dies),
 	    T(test_secrets),
