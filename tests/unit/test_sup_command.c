@@ -153,7 +153,9 @@ test_surroundings(void **state)
 	    COMMAND_MS);
 	assert_string_equal(w->out, "/\n0\n1\n2\n");
 	run(w, "grep SigIgn /proc/self/status", COMMAND_MS);
-	assert_string_equal(w->out, "SigIgn:\t0000000000000000\n");
+	/* Those that the C library keeps for itself are its own affair. */
+	assert_memory_equal(w->out, "SigIgn:\t", 8);
+	assert_int_equal(strtoull(w->out + 8, NULL, 16) & 0x7fffffff, 0);
 	run(w, "grep NoNewPrivs /proc/self/status", COMMAND_MS);
 	assert_string_equal(w->out, "NoNewPrivs:\t1\n");
 	close(extra);
