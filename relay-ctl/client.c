@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <poll.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -52,6 +53,15 @@ until_of(int wait_ms)
 	return wait_ms == CLIENT_WAIT_EVER ? -1 : client_now() + wait_ms;
 }
 
+/* auth.sock is for other people, and another process serves it. */
+static int
+is_auth(const struct client *c)
+{
+	const char *slash = strrchr(c->path, '/');
+
+	return slash != NULL && strcmp(slash, "/auth.sock") == 0;
+}
+
 enum client_result
 client_open(struct client *c, const struct ctl *ctl, const char *name)
 {
@@ -63,6 +73,7 @@ client_open(struct client *c, const struct ctl *ctl, const char *name)
 	buf_init(&c->in, CLIENT_REPLY_MAX);
 	n = snprintf(c->path, sizeof(c->path), "%s/%s", ctl->rundir, name);
 	c->fd = -1;
+	c->who = is_auth(c) ? "relay-authd" : "the engine";
 	if (n < 0 || (size_t)n >= sizeof(sun.sun_path)) {
 		ctl_warn("%s: longer than the %zu bytes a socket's path may "
 			 "have",
@@ -225,6 +236,23 @@ client_do(struct client *c, const struct ctl *ctl, struct buf *req,
 	return client_refused(c, ctl, *reply);
 }
 
+/* Credentials are for root, and for whom relayd was started as. */
+static int
+denied_auth(const struct client *c, uid_t owner)
+{
+	const struct passwd *pw = owner == 0 ? NULL : getpwuid(owner);
+
+	if (owner == 0)
+		ctl_warn("%s: permission denied: credentials are root's; run "
+			 "relay-ctl as root",
+		    c->path);
+	else
+		ctl_warn("%s: permission denied: credentials are for root and "
+			 "for user %s, as whom relayd runs",
+		    c->path, pw == NULL ? "(without a name)" : pw->pw_name);
+	return CTL_FAILED;
+}
+
 /* Whom the socket, or the directory that keeps us from it, is for. */
 static int
 denied(const struct client *c)
@@ -243,6 +271,8 @@ denied(const struct client *c)
 		dir[slash - dir] = '\0';
 		path = dir;
 	}
+	if (is_auth(c))
+		return denied_auth(c, st.st_uid);
 	gr = getgrgid(st.st_gid);
 	if (gr != NULL)
 		ctl_warn("%s: permission denied: it is for group %s; have "
@@ -267,7 +297,7 @@ client_explain(
 	if (r == CLIENT_DENIED)
 		return denied(c);
 	if (state_read(&st, ctl) == 0 && st.alive) {
-		state_describe(&st, text);
+		state_describe(&st, c->who, text);
 		ctl_warn("no answer from relayd (pid %d): %s", st.pid, text);
 		state_free(&st);
 		return CTL_FAILED;

@@ -31,6 +31,7 @@ enum client_result {
 struct client {
 	int fd; /* -1: none */
 	char path[LIMIT_PATH + 64];
+	const char *who; /* the process that answers there */
 	struct buf in;
 	size_t line; /* bytes of the line handed out last, newline included */
 };

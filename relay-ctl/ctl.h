@@ -28,6 +28,11 @@ enum ctl_opt {
 	OPT_JOBS,
 	OPT_TIMEOUT,
 	OPT_FILE,
+	OPT_TOKEN_FILE,
+	OPT_CONNECTOR_URL,
+	OPT_GATEWAY_ID,
+	OPT_WAKE_URL,
+	OPT_YES,
 	OPT_EXEC,
 	OPT_COUNT
 };
@@ -50,6 +55,13 @@ int cmd_send(struct ctl *ctl);
 int cmd_agent(struct ctl *ctl);
 int cmd_reload(struct ctl *ctl);
 int cmd_check(struct ctl *ctl);
+int cmd_enable(struct ctl *ctl);
+int cmd_enroll(struct ctl *ctl);
+int cmd_import(struct ctl *ctl);
+int cmd_forget(struct ctl *ctl);
+
+/* What show credentials shows; gateway: that one alone, or NULL. */
+int cred_show(struct ctl *ctl, const char *gateway);
 
 /* One line on standard error, after the program's name. */
 void ctl_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

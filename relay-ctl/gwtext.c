@@ -70,6 +70,20 @@ note_link(struct table *t, struct obj *g, enum tint tint)
 		table_note(t, tint, "%.*s", (int)reason.len, reason.p);
 }
 
+/* What ends a revocation: a restart does not. */
+static void
+note_disabled(struct table *t, struct obj *g)
+{
+	struct span name = field_str(g, "name");
+
+	table_note(t, TINT_DIM,
+	    "it stays so, over restarts too: relay-ctl enroll %.*s for a new "
+	    "credential, or relay-ctl enable %.*s when the connector takes the "
+	    "old one again",
+	    (int)name.len, name.p == NULL ? "" : name.p, (int)name.len,
+	    name.p == NULL ? "" : name.p);
+}
+
 void
 gwtext_notes(struct table *t, struct obj *g)
 {
@@ -82,6 +96,8 @@ gwtext_notes(struct table *t, struct obj *g)
 	if (i == NSTATES || states[i].tint == TINT_BAD ||
 	    states[i].tint == TINT_WARN || states[i].tint == TINT_DIM)
 		note_link(t, g, gwtext_tint(state));
+	if (i < NSTATES && states[i].status == CTL_DISABLED)
+		note_disabled(t, g);
 	if (obj_sub(&sub, g, "credential") == 0 &&
 	    !field_true(&sub, "usable") && field_str(&sub, "reason").len > 0) {
 		state = field_str(&sub, "reason");

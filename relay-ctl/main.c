@@ -35,12 +35,21 @@ static const struct option_row options[OPT_COUNT] = {
     [OPT_JOBS] = {"jobs", 'j', "N", "programs at once (1)"},
     [OPT_TIMEOUT] = {"timeout", 0, "SECONDS", "time a program may take (100)"},
     [OPT_FILE] = {"file", 'f', "FILE", "the configuration file"},
+    [OPT_TOKEN_FILE] = {"token-file", 0, "FILE",
+	"where the enrollment token is; -: standard input"},
+    [OPT_CONNECTOR_URL] = {"connector-url", 0, "URL",
+	"the connector that is meant; must be the configured one"},
+    [OPT_GATEWAY_ID] = {"gateway-id", 0, "ID", "the id to ask for"},
+    [OPT_WAKE_URL] = {"wake-url", 0, "URL", "kept with the credential"},
+    [OPT_YES] = {"yes", 'y', NULL, "do not ask back"},
     [OPT_EXEC] = {"exec", 0, "PROGRAM [ARG...]",
 	"run this for every event; ends the options"},
 };
 
 #define O(o)	(1U << (o))
 #define O_EVERY (O(OPT_RUNDIR) | O(OPT_JSON))
+/* A command with this one takes a secret, though not as an argument. */
+#define O_SECRET O(OPT_TOKEN_FILE)
 
 static int cmd_help(struct ctl *ctl);
 static int cmd_version(struct ctl *ctl);
@@ -56,8 +65,8 @@ struct command_row {
 
 static const struct command_row commands[] = {
     {"status", "[GATEWAY]", 0, 1, 0, cmd_status, "how the gateways are"},
-    {"show", "gateways|agents|processes [GATEWAY]", 1, 2, 0, cmd_show,
-	"one thing in detail"},
+    {"show", "WHAT [GATEWAY]", 1, 2, 0, cmd_show,
+	"gateways, agents, processes or credentials"},
     {"watch", "", 0, 0, 0, cmd_watch, "follow changes of state"},
     {"tap", "[GATEWAY]", 0, 1, O(OPT_CONTENT), cmd_tap,
 	"follow what flows, without taking part"},
@@ -69,6 +78,16 @@ static const struct command_row commands[] = {
 	cmd_agent, "be an agent: run a program for every event"},
     {"reload", "", 0, 0, 0, cmd_reload, "read the configuration again"},
     {"check", "", 0, 0, O(OPT_FILE), cmd_check, "check a configuration file"},
+    {"enable", "GATEWAY", 1, 1, 0, cmd_enable,
+	"let a disabled gateway dial again"},
+    {"enroll", "GATEWAY", 1, 1,
+	O(OPT_TOKEN_FILE) | O(OPT_CONNECTOR_URL) | O(OPT_GATEWAY_ID) |
+	    O(OPT_WAKE_URL),
+	cmd_enroll, "get a credential for an enrollment token"},
+    {"import", "GATEWAY FILE", 2, 2, 0, cmd_import,
+	"take a credential over from an environment file"},
+    {"forget", "GATEWAY", 1, 1, O(OPT_YES), cmd_forget,
+	"remove an enrolled or imported credential"},
     {"help", "[COMMAND]", 0, 1, 0, cmd_help, "this, or a command's options"},
     {"version", "", 0, 0, 0, cmd_version, "relay-ctl's version"},
 };
@@ -261,15 +280,59 @@ ctl_number(
 	return -1;
 }
 
+/* What is never an option, though an abbreviation might be taken for one. */
+static const char *const never[] = {"token", "gateway"};
+#define NEVER  512 /* getopt's value of the first; above those of options */
+#define NNEVER (sizeof(never) / sizeof(never[0]))
+
+/* Whether an option's name looks as if a secret came with it. */
+static int
+is_secret(const char *name, size_t len)
+{
+	static const char *const words[] = {"token", "secret", "key"};
+	size_t i;
+
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (memmem(name, len, words[i], strlen(words[i])) != NULL)
+			return 1;
+	return 0;
+}
+
+/* An option that there is not, or that lacks its value.  The value of another
+ * is not repeated: it may be a secret. */
+static int
+bad_option(const struct command_row *cmd, const char *given, int c)
+{
+	const char *name = cmd == NULL ? NULL : cmd->name;
+	char letter[] = {'-', (char)optopt, '\0'};
+	size_t len;
+
+	if (optopt > 0 && optopt < 256)
+		given = letter;
+	len = strcspn(given, "=");
+	if (c != ':' && strncmp(given, "--", 2) == 0 && is_secret(given, len))
+		return ctl_usage(name,
+		    "%.*s: secrets are not taken from the arguments, which "
+		    "every user sees in the process list and which the shell's "
+		    "history keeps; name a file with --token-file, or - for "
+		    "standard input, or type the token when asked; what stood "
+		    "here is a secret no more: have another one issued",
+		    (int)len, given);
+	return ctl_usage(name,
+	    c == ':' ? "%.*s needs a value" : "%.*s is no option here",
+	    (int)len, given);
+}
+
 /* Parse options of the set: up to the first positional argument, or also
  * behind it.  CTL_OK, or CTL_USAGE after that was told. */
 static int
 parse(struct ctl *ctl, const struct command_row *cmd, int argc, char *argv[],
     uint32_t set)
 {
-	struct option lo[OPT_COUNT + 1] = {0};
+	struct option lo[OPT_COUNT + NNEVER + 1] = {0};
 	char so[2 * OPT_COUNT + 3] = ":";
 	int i, c, n = 0, s = 0, permute;
+	size_t k;
 
 	permute = cmd != NULL && (set & O(OPT_EXEC)) == 0;
 	if (!permute)
@@ -286,18 +349,19 @@ parse(struct ctl *ctl, const struct command_row *cmd, int argc, char *argv[],
 				so[s++] = ':';
 		}
 	}
+	for (k = 0; k < NNEVER && (set & O_SECRET) != 0; k++)
+		lo[n++] = (struct option){
+		    never[k], optional_argument, NULL, NEVER + (int)k};
 	optind = 0;
 	opterr = 0;
+	optopt = 0;
 	while ((c = getopt_long(argc, argv, so, lo, NULL)) != -1) {
 		for (i = 0; i < OPT_COUNT; i++)
 			if ((set & O(i)) != 0 &&
 			    (c == 256 + i || c == options[i].letter))
 				break;
 		if (c == ':' || c == '?' || i == OPT_COUNT)
-			return ctl_usage(cmd == NULL ? NULL : cmd->name,
-			    c == ':' ? "%s needs a value"
-				     : "%s is no option here",
-			    argv[optind - 1]);
+			return bad_option(cmd, argv[optind - 1], c);
 		ctl->opt[i] = optarg == NULL ? "" : optarg;
 		if (i == OPT_EXEC) { /* the rest is the program's */
 			argv[optind - 1] = optarg;
@@ -371,8 +435,11 @@ run_command(struct ctl *ctl, int argc, char *argv[])
 	ctl->arg = argv + optind;
 	ctl->narg = argc - optind;
 	if (ctl->narg < cmd->min || ctl->narg > cmd->max)
-		return ctl_usage(cmd->name, "too %s arguments",
-		    ctl->narg < cmd->min ? "few" : "many");
+		return ctl_usage(cmd->name, "too %s arguments%s",
+		    ctl->narg < cmd->min ? "few" : "many",
+		    ctl->narg > cmd->max && (cmd->options & O_SECRET) != 0
+			? "; a token is never one of them"
+			: "");
 	ctl->out.json = ctl->opt[OPT_JSON] != NULL;
 	if (find_rundir(ctl) == -1)
 		return CTL_USAGE;

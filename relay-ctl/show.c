@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* relay-ctl show: gateways, agents, processes. */
+/* relay-ctl show: gateways, agents, processes; cred.c has the credentials. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,12 +267,13 @@ render_processes(const struct out *o, FILE *f, struct span reply, void *arg)
 
 static const struct {
 	const char *name;
-	out_render *render;
+	out_render *render; /* NULL: another file's */
 	int per_gateway;
 } things[] = {
     {"gateways", render_gateways, 1},
     {"agents", render_agents, 1},
     {"processes", render_processes, 0},
+    {"credentials", NULL, 1},
 };
 
 int
@@ -292,6 +293,8 @@ cmd_show(struct ctl *ctl)
 		return ctl_usage(
 		    "show", "%s are not of a gateway", things[i].name);
 	s.name = ctl->narg == 2 ? ctl->arg[1] : NULL;
+	if (things[i].render == NULL)
+		return cred_show(ctl, s.name);
 	client_begin(&req, "status");
 	if (s.name != NULL)
 		json_put_member_str(&req, "gateway", span_str(s.name));

@@ -89,7 +89,7 @@ tell(const struct state *st, struct obj *o, char *text, size_t *n)
 }
 
 void
-state_describe(const struct state *st, char text[STATE_TEXT])
+state_describe(const struct state *st, const char *who, char text[STATE_TEXT])
 {
 	struct span elem;
 	struct obj o;
@@ -107,8 +107,8 @@ state_describe(const struct state *st, char text[STATE_TEXT])
 	else if (span_eq(st->phase, SPAN_LIT("\"starting\"")))
 		strlcpy(text, "it is starting", STATE_TEXT);
 	else
-		strlcpy(text,
-		    "its processes run, but the engine is silent; "
+		snprintf(text, STATE_TEXT,
+		    "its processes run, but %s is silent; "
 		    "try again, then look at relayd's log",
-		    STATE_TEXT);
+		    who);
 }

@@ -22,7 +22,8 @@ struct state {
 int state_read(struct state *st, const struct ctl *ctl);
 void state_free(struct state *st);
 /* "engine is restarting (3rd restart, next start in 400 ms)": which processes
- * are down, or that all run. */
-void state_describe(const struct state *st, char text[STATE_TEXT]);
+ * are down, or that all run; who did not answer. */
+void
+state_describe(const struct state *st, const char *who, char text[STATE_TEXT]);
 
 #endif

@@ -114,7 +114,7 @@ from_state(const struct ctl *ctl, const struct client *c, enum client_result r,
 		state_free(&st);
 		return client_explain(c, ctl, r);
 	}
-	state_describe(&st, text);
+	state_describe(&st, c->who, text);
 	ctl_warn("no answer from relayd (pid %d): %s", st.pid, text);
 	table_init(&w.table, &ctl->out, old_head, 3, 0);
 	gwtext_each(buf_span(&st.text), name, old_row, &w);

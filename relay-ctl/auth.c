@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: ISC */
+/* The client's end of auth.sock. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "auth.h"
+#include "field.h"
+#include "json.h"
+
+#define SOCKET "auth.sock"
+#define SECOND 1000 /* milliseconds from which on we say what takes so long */
+
+/* What to do about a refusal, by its code; what cannot be said without knowing
+ * more, relay-authd's own sentence says. */
+static const struct {
+	const char *code, *hint;
+} hints[] = {
+    {"no_gateway", "relay-ctl status lists the gateways there are"},
+    {"pinned",
+	"take the pinned secret out of the configuration, the environment or "
+	"the credential directory, restart or reload relayd, and try again"},
+    {"no_identity_token",
+	"the connector enrolls only hosts that prove whose they are: have the "
+	"gateway's identity_token (relayd.yaml(5)) where relayd looks for it"},
+    {"identity_refused",
+	"the enrollment token was not looked at; see that the gateway's "
+	"identity_token is the right tenant's and has not expired"},
+    {"token_refused",
+	"the enrollment token is wrong, expired, already used, or another "
+	"tenant's: have a new one issued"},
+    {"connector",
+	"if it says so again, show its answer to who runs the connector; the "
+	"enrollment token may be used up"},
+    {"unreachable",
+	"see the gateway's url and proxy in the configuration, and that the "
+	"network is up; then try again"},
+    {"storage",
+	"the credential there was is as it was; make room or repair "
+	"relay-authd's directory; an enrollment token that was used up needs a "
+	"new one"},
+    {"busy", "try again in some seconds"},
+};
+
+void
+auth_begin(struct buf *req, const char *cmd)
+{
+	buf_init(req, LIMIT_CONTROL_LINE);
+	buf_add(req, "{", 1);
+	json_put_member_str(req, "cmd", span_str(cmd));
+}
+
+int
+auth_reach(const struct ctl *ctl)
+{
+	enum client_result r;
+	struct client c;
+	int status = CTL_OK;
+
+	r = client_open(&c, ctl, SOCKET);
+	if (r != CLIENT_OK)
+		status = client_explain(&c, ctl, r);
+	client_close(&c);
+	return status;
+}
+
+/* The reply; after a second, and then once a second, how long it takes. */
+static enum client_result
+await(struct client *c, int wait_ms, const char *doing, struct span *reply)
+{
+	int64_t start = client_now(), until = start + wait_ms, left;
+	enum client_result r;
+	int shown = 0, step;
+
+	if (doing != NULL && !isatty(STDERR_FILENO))
+		doing = NULL;
+	for (;;) {
+		left = until - client_now();
+		step = left < 0 ? 0 : (int)left;
+		if (doing != NULL && step > SECOND)
+			step = SECOND;
+		r = client_line(c, reply, step);
+		if (r != CLIENT_SILENT || client_now() >= until)
+			break;
+		shown = fprintf(stderr, "\rrelay-ctl: %s (%d s) ", doing,
+		    (int)((client_now() - start) / SECOND));
+	}
+	if (shown > 0)
+		fprintf(stderr, "\r%*s\r", shown, "");
+	return r;
+}
+
+static void
+hint(struct span reply)
+{
+	struct obj o;
+	size_t i;
+
+	if (obj_parse(&o, reply) == -1)
+		return;
+	for (i = 0; i < sizeof(hints) / sizeof(hints[0]); i++)
+		if (span_eq(field_str(&o, "code"), span_str(hints[i].code)))
+			ctl_warn("%s", hints[i].hint);
+}
+
+int
+auth_do(struct client *c, const struct ctl *ctl, struct buf *req, int wait_ms,
+    const char *doing, struct span *reply)
+{
+	enum client_result r;
+	struct obj o;
+	int status;
+
+	buf_adds(req, SPAN_LIT("}\n"));
+	r = client_open(c, ctl, SOCKET);
+	if (r == CLIENT_OK && req->failed) {
+		ctl_warn(
+		    "the request is longer than %u bytes", LIMIT_CONTROL_LINE);
+		r = CLIENT_WRONG;
+	}
+	if (r == CLIENT_OK)
+		r = client_write(c, buf_span(req), wait_ms);
+	buf_free(req);
+	if (r == CLIENT_OK)
+		r = await(c, wait_ms, doing, reply);
+	if (r != CLIENT_OK)
+		return client_explain(c, ctl, r);
+	if (obj_parse(&o, *reply) == 0 && field_true(&o, "ok"))
+		return CTL_OK;
+	status = client_refused(c, ctl, *reply);
+	if (!ctl->out.json)
+		hint(*reply);
+	return status;
+}
