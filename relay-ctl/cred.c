@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "ask.h"
 #include "auth.h"
 #include "field.h"
 #include "intake.h"
@@ -134,8 +135,8 @@ cmd_forget(struct ctl *ctl)
 	if ((status = auth_reach(ctl)) != CTL_OK)
 		return status;
 	if (ctl->opt[OPT_YES] == NULL &&
-	    !intake_confirm("remove the credential of %s?  Only a new "
-			    "enrolment or import brings one back.",
+	    !ask_yes("remove the credential of %s?  Only a new "
+		     "enrolment or import brings one back.",
 		gateway)) {
 		ctl_warn("nothing was removed");
 		return CTL_FAILED;

@@ -5,20 +5,17 @@
 #include <sys/stat.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <readpassphrase.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "ask.h"
 #include "ctl.h"
 #include "intake.h"
 #include "utf8.h"
 
 #define TOKEN_ENV "GATEWAY_RELAY_ENROLL_TOKEN"
-/* A terminal hands over no longer line. */
-#define TYPED_MAX 4096
 
 void
 intake_shield(void)
@@ -149,30 +146,28 @@ take_env(struct buf *b)
 	unsetenv(TOKEN_ENV);
 }
 
-/* Ask without echo; the terminal is as it was when we return or are ended. */
+/* Ask at the terminal. */
 static int
 take_typed(struct buf *b, const char *gateway)
 {
-	char typed[TYPED_MAX], prompt[LIMIT_NAME + 96];
-	size_t n;
-	int r = -1;
+	char prompt[LIMIT_NAME + 96];
 
 	snprintf(prompt, sizeof(prompt),
 	    "Enrollment token for %s (empty: the one relayd was started "
 	    "with): ",
 	    gateway);
-	if (readpassphrase(prompt, typed, sizeof(typed),
-		RPP_ECHO_OFF | RPP_REQUIRE_TTY) == NULL)
-		ctl_warn("there is no terminal to ask on (%s); name a file "
-			 "with --token-file",
-		    strerror(errno));
-	else if ((n = strlen(typed)) + 2 >= sizeof(typed))
+	if (ask_quietly(b, prompt) == 0)
+		return 0;
+	if (errno == ECANCELED)
+		ctl_warn("no token was typed, nothing was done");
+	else if (errno == EMSGSIZE)
 		ctl_warn("that is more than a terminal hands over as one "
 			 "line; use --token-file");
 	else
-		r = buf_add(b, typed, n);
-	explicit_bzero(typed, sizeof(typed));
-	return r;
+		ctl_warn("there is no terminal to ask on (%s); name a file "
+			 "with --token-file",
+		    strerror(errno));
+	return -1;
 }
 
 int
@@ -203,24 +198,4 @@ intake_token(struct buf *token, const char *file, const char *gateway)
 		return -1;
 	}
 	return check_token(token, from);
-}
-
-int
-intake_confirm(const char *fmt, ...)
-{
-	char line[16];
-	va_list ap;
-	ssize_t n;
-
-	if (!isatty(STDIN_FILENO))
-		return 1;
-	fputs("relay-ctl: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputs(" [y/N] ", stderr);
-	do
-		n = read(STDIN_FILENO, line, sizeof(line));
-	while (n == -1 && errno == EINTR);
-	return n > 0 && (line[0] == 'y' || line[0] == 'Y');
 }

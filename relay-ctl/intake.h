@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What people hand to relay-ctl: files, tokens, answers.  Secrets among it are
- * kept in one buffer (buf_free wipes it), never in stdio's, and nowhere where
+ * Files and tokens that people hand to relay-ctl.  Secrets among them are kept
+ * in one buffer (buf_free wipes it), never in stdio's, and nowhere where
  * another process could look.
  */
 #ifndef INTAKE_H
@@ -33,8 +33,5 @@ int intake_file(
  * wrong.
  */
 int intake_token(struct buf *token, const char *file, const char *gateway);
-
-/* Whether the person at the terminal says yes; without a terminal, 1. */
-int intake_confirm(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif
