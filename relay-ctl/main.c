@@ -84,7 +84,7 @@ static const struct command_row commands[] = {
 	O(OPT_TOKEN_FILE) | O(OPT_CONNECTOR_URL) | O(OPT_GATEWAY_ID) |
 	    O(OPT_WAKE_URL),
 	cmd_enroll, "get a credential for an enrollment token"},
-    {"import", "GATEWAY FILE", 2, 2, 0, cmd_import,
+    {"import", "GATEWAY FILE|-", 2, 2, 0, cmd_import,
 	"take a credential over from an environment file"},
     {"forget", "GATEWAY", 1, 1, O(OPT_YES), cmd_forget,
 	"remove an enrolled or imported credential"},
