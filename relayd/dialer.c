@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The dialer process; see dialer.h. */
-#include <sys/queue.h>
 #include <errno.h>
-#include <event2/event.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,204 +8,46 @@
 #include <unistd.h>
 
 #include "child.h"
-#include "dial.h"
+#include "dial_jobs.h"
 #include "dialer.h"
 #include "log.h"
 #include "proxy.h"
-#include "rate.h"
 #include "resolve.h"
 #include "secmem.h"
 #include "vault.h"
 
-/* How long the engine may not yet have read that a gateway was removed. */
+/* How long a peer may not yet have read that an endpoint was removed. */
 #define REMOVED_MS 10000
-/* Dials at work at once; more wait.  Each may have a resolver's child, and a
- * socket for each address: within the usual 1024 descriptors when addresses
- * answer or fail within a second. */
-#define DIALS_AT_WORK 256
+#define ENDPOINTS  (ENDPOINT_LAST + 1)
 /* Bytes of all proxies' user:password together. */
-#define PROXY_SPACE ((size_t)LIMIT_GATEWAYS * 128)
+#define PROXY_SPACE ((size_t)LIMIT_GATEWAYS * ENDPOINTS * 128)
 
-/* A dial that the engine asked for. */
-struct job {
-	TAILQ_ENTRY(job) entry;
-	struct dialer *dialer;
-	uint32_t gateway;
-	uint32_t corr;
-	struct dial *dial; /* NULL: waits for its turn */
+/* Where gateways' dials may go. */
+struct targets {
+	struct dial_target *of[LIMIT_GATEWAYS][ENDPOINTS];
 };
-TAILQ_HEAD(job_list, job);
 
 struct dialer {
 	struct child child;
 	struct vault vault;
 	struct dial_env env;
-	struct dial_target *live[LIMIT_GATEWAYS], *stage[LIMIT_GATEWAYS];
-	uint64_t removed_ms[LIMIT_GATEWAYS]; /* 0: never */
-	uint32_t stage_rate;		     /* 0: not given */
-	struct job *job[LIMIT_GATEWAYS];     /* a gateway has one at a time */
-	struct job_list waiting, working;
-	unsigned nworking;
-	struct rate rate;   /* from the first commit on */
-	struct event *turn; /* when the next waiting one may begin */
-	uint64_t conn;	    /* number of the last connection */
-	uint64_t dials, connected;
+	struct targets live, stage;
+	uint64_t removed_ms[LIMIT_GATEWAYS][ENDPOINTS]; /* 0: never */
+	uint32_t stage_rate;				/* 0: not given */
+	struct dial_jobs *jobs;
 	char why[LIMIT_REASON + 1]; /* of a refusal, composed */
 };
-
-/* Jobs. */
-
-static void queue_turn(struct dialer *);
-
-static void
-job_free(struct job *j)
-{
-	struct dialer *d = j->dialer;
-
-	if (j->dial != NULL) {
-		dial_free(j->dial);
-		TAILQ_REMOVE(&d->working, j, entry);
-		d->nworking--;
-	} else
-		TAILQ_REMOVE(&d->waiting, j, entry);
-	d->job[j->gateway] = NULL;
-	free(j);
-}
-
-static void
-tell_failed(struct dialer *d, uint32_t corr, uint32_t gateway,
-    enum dial_stage stage, const char *reason)
-{
-	struct msg_dial_failed m = {
-	    .gateway = gateway, .stage = stage, .reason = span_str(reason)};
-
-	log_info("dial", NULL,
-	    "gateway #%u: %s (%" PRIu64 " of %" PRIu64 " dials connected)",
-	    gateway, reason, d->connected, d->dials);
-	child_send(&d->child, ROLE_ENGINE, MSG_DIAL_FAILED, corr, &m, -1);
-}
-
-static void
-job_fail(struct job *j, enum dial_stage stage, const char *reason)
-{
-	tell_failed(j->dialer, j->corr, j->gateway, stage, reason);
-	job_free(j);
-}
-
-/*
- * Report to relay-authd, so that it is in its pipe before the engine can ask
- * for a token.  What the kernel has not taken might come later than that, so
- * then there is no connection.
- */
-static int
-report(struct dialer *d, uint32_t gateway, uint64_t conn)
-{
-	struct msg_report m = {.gateway = gateway, .conn = conn};
-
-	if (child_send(&d->child, ROLE_AUTHD, MSG_REPORT, 0, &m, -1) == -1)
-		return -1;
-	return child_queued(&d->child, ROLE_AUTHD) == 0 ? 0 : -1;
-}
-
-static void
-job_connected(struct job *j, const struct dial_result *r)
-{
-	struct dialer *d = j->dialer;
-	struct msg_connected m = {.gateway = j->gateway,
-	    .conn = ++d->conn,
-	    .address = span_str(r->address),
-	    .took_ms = r->took_ms};
-
-	if (report(d, j->gateway, m.conn) == -1) {
-		job_fail(j, STAGE_CONNECT,
-		    "relay-authd cannot be told of the connection: it is "
-		    "being restarted");
-		return;
-	}
-	d->connected++;
-	log_info("dial", NULL,
-	    "gateway #%u: connected to %s in %u ms (%" PRIu64 " of %" PRIu64
-	    " dials connected)",
-	    j->gateway, r->address, r->took_ms, d->connected, d->dials);
-	child_send(&d->child, ROLE_ENGINE, MSG_CONNECTED, j->corr, &m, r->fd);
-	job_free(j);
-}
-
-static void
-on_dialled(const struct dial_result *r, void *arg)
-{
-	struct job *j = arg;
-	struct dialer *d = j->dialer;
-
-	if (r->fd == -1)
-		job_fail(j, r->stage, r->reason);
-	else {
-		job_connected(j, r);
-		close(r->fd);
-	}
-	queue_turn(d);
-}
-
-static void
-job_begin(struct job *j)
-{
-	struct dialer *d = j->dialer;
-
-	d->dials++;
-	j->dial = dial_start(&d->env, d->live[j->gateway], on_dialled, j);
-	if (j->dial == NULL) {
-		job_fail(j, STAGE_CONNECT, "out of memory");
-		return;
-	}
-	TAILQ_REMOVE(&d->waiting, j, entry);
-	TAILQ_INSERT_TAIL(&d->working, j, entry);
-	d->nworking++;
-}
-
-/* Begin what the budget allows; the others wait their turn. */
-static void
-queue_turn(struct dialer *d)
-{
-	struct timeval tv = {0, 0};
-	struct job *j;
-	uint64_t wait, now = child_now_ms();
-
-	while ((j = TAILQ_FIRST(&d->waiting)) != NULL &&
-	    d->nworking < DIALS_AT_WORK) {
-		if (!rate_take(&d->rate, now)) {
-			wait = rate_wait(&d->rate, now);
-			tv.tv_sec = (time_t)(wait / 1000);
-			tv.tv_usec = (suseconds_t)(wait % 1000 * 1000);
-			event_add(d->turn, &tv);
-			return;
-		}
-		job_begin(j);
-	}
-}
-
-static void
-on_turn(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	queue_turn(arg);
-}
-
-static void
-jobs_drop(struct dialer *d)
-{
-	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
-		if (d->job[g] != NULL)
-			job_free(d->job[g]);
-}
 
 /* Configuration. */
 
 static void
-target_free(struct dial_target **t)
+targets_free(struct targets *t)
 {
-	free(*t);
-	*t = NULL;
+	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
+		for (unsigned e = 0; e < ENDPOINTS; e++) {
+			free(t->of[g][e]);
+			t->of[g][e] = NULL;
+		}
 }
 
 static void
@@ -216,8 +55,7 @@ conf_abort(void *arg)
 {
 	struct dialer *d = arg;
 
-	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
-		target_free(&d->stage[g]);
+	targets_free(&d->stage);
 	d->stage_rate = 0;
 	vault_abort(&d->vault);
 }
@@ -252,17 +90,17 @@ take_userpass(struct dialer *d, struct dial_target *t, int fd)
 static const char *
 take_endpoint(struct dialer *d, const struct msg_conf_endpoint *m, int fd)
 {
-	struct dial_target *t;
+	struct dial_target **at = &d->stage.of[m->gateway][m->endpoint], *t;
 
-	if (d->stage[m->gateway] != NULL)
-		return "two endpoints for one gateway";
+	if (*at != NULL)
+		return "one endpoint of a gateway twice";
 	if (m->host.len == 0 || m->port == 0 ||
 	    (m->proxy_host.len == 0) != (m->proxy_port == 0) ||
 	    (fd != -1 && m->proxy_port == 0))
 		return "an endpoint that is not whole";
 	if ((t = calloc(1, sizeof(*t))) == NULL)
 		return "the dialer is out of memory";
-	d->stage[m->gateway] = t;
+	*at = t;
 	copy_text(t->host, sizeof(t->host), m->host);
 	copy_text(t->proxy_host, sizeof(t->proxy_host), m->proxy_host);
 	t->port = (uint16_t)m->port;
@@ -309,124 +147,101 @@ same_target(const struct dial_target *a, const struct dial_target *b)
 
 /* A dial under way goes on when its target stayed the same. */
 static void
-settle(struct dialer *d, uint32_t g)
+settle(struct dialer *d, uint32_t g, unsigned e)
 {
-	struct dial_target *was = d->live[g], *is = d->stage[g];
+	struct dial_target *was = d->live.of[g][e], *is = d->stage.of[g][e];
 
-	d->stage[g] = NULL;
+	d->stage.of[g][e] = NULL;
 	if (was != NULL && same_target(was, is)) {
 		was->userpass = is->userpass;
 		free(is);
 		return;
 	}
-	if (d->job[g] != NULL)
-		job_fail(d->job[g], STAGE_CONF,
+	if (was != NULL)
+		dial_jobs_fail(d->jobs, was, STAGE_CONF,
 		    "the gateway's settings have changed");
 	if (was != NULL && is == NULL)
-		d->removed_ms[g] = child_now_ms();
+		d->removed_ms[g][e] = child_now_ms();
 	free(was);
-	d->live[g] = is;
+	d->live.of[g][e] = is;
 }
 
 static void
 conf_commit(void *arg)
 {
 	struct dialer *d = arg;
-	uint64_t now = child_now_ms();
 
 	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
-		settle(d, g);
+		for (unsigned e = 0; e < ENDPOINTS; e++)
+			settle(d, g, e);
 	vault_commit(&d->vault);
-	if (d->rate.per_s == 0)
-		rate_init(&d->rate, d->stage_rate, d->stage_rate, now);
-	else
-		rate_change(&d->rate, d->stage_rate, d->stage_rate, now);
+	dial_jobs_rate(d->jobs, d->stage_rate);
 	d->stage_rate = 0;
-	queue_turn(d);
 }
 
-/* Messages of the engine. */
-
-static struct job *
-find_job(const struct dialer *d, uint32_t corr)
-{
-	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
-		if (d->job[g] != NULL && d->job[g]->corr == corr)
-			return d->job[g];
-	return NULL;
-}
+/* Messages of the engine and of relay-authd. */
 
 /* A dial for nothing crosses with a commit, or is an offence. */
 static const char *
-no_target(struct dialer *d, uint32_t gateway, uint32_t corr)
+no_target(struct dialer *d, enum dial_owner owner, uint32_t gateway, unsigned e,
+    uint32_t corr)
 {
-	uint64_t at = d->removed_ms[gateway];
+	uint64_t at = d->removed_ms[gateway][e];
 
 	if (at == 0 || child_now_ms() - at >= REMOVED_MS)
-		return "a dial for a gateway that there is not";
-	tell_failed(d, corr, gateway, STAGE_CONF,
-	    "the gateway was removed from the configuration");
+		return e == ENDPOINT_CONNECTOR
+		    ? "a dial for a gateway that there is not"
+		    : "a dial for an endpoint that there is not";
+	dial_jobs_refuse(d->jobs, owner, gateway, corr, STAGE_CONF,
+	    "where this goes was removed from the configuration");
 	return NULL;
 }
 
 static const char *
-on_dial(struct dialer *d, uint32_t gateway, uint32_t corr)
+on_dial(struct dialer *d, enum dial_owner owner, uint64_t gateway, uint64_t e,
+    uint32_t corr)
 {
-	struct job *j;
+	const struct dial_target *t = d->live.of[gateway][e];
 
-	if (d->live[gateway] == NULL)
-		return no_target(d, gateway, corr);
-	if (d->job[gateway] != NULL)
-		return "two dials at once for one gateway";
-	if (find_job(d, corr) != NULL)
-		return "two dials of one number";
-	if ((j = calloc(1, sizeof(*j))) == NULL) {
-		tell_failed(d, corr, gateway, STAGE_CONNECT, "out of memory");
-		return NULL;
-	}
-	j->dialer = d;
-	j->gateway = gateway;
-	j->corr = corr;
-	d->job[gateway] = j;
-	TAILQ_INSERT_TAIL(&d->waiting, j, entry);
-	queue_turn(d);
-	return NULL;
+	if (t == NULL)
+		return no_target(
+		    d, owner, (uint32_t)gateway, (unsigned)e, corr);
+	return dial_jobs_add(d->jobs, owner, (uint32_t)gateway, corr, t);
 }
 
-static const char *
-on_cancel(struct dialer *d, uint32_t gateway, uint32_t corr)
-{
-	struct job *j = find_job(d, corr);
-
-	if (j == NULL) /* it crossed with the answer */
-		return NULL;
-	if (j->gateway != gateway)
-		return "the end of another gateway's dial";
-	job_free(j);
-	queue_turn(d);
-	return NULL;
-}
-
+/* Each type of message has one sender. */
 static const char *
 peer_message(enum role peer, struct msg *m, void *arg)
 {
 	struct dialer *d = arg;
 
-	(void)peer; /* the message's type has one sender */
-	if (m->type == MSG_DIAL)
-		return on_dial(d, (uint32_t)m->u.dial.gateway, m->corr);
-	if (m->type == MSG_DIAL_CANCEL)
-		return on_cancel(
-		    d, (uint32_t)m->u.dial_cancel.gateway, m->corr);
-	return "a message that the dialer does not take";
+	(void)peer;
+	switch (m->type) {
+	case MSG_DIAL:
+		return on_dial(d, OWNER_ENGINE, m->u.dial.gateway,
+		    ENDPOINT_CONNECTOR, m->corr);
+	case MSG_XDIAL:
+		return on_dial(d, OWNER_AUTHD, m->u.xdial.gateway,
+		    m->u.xdial.endpoint, m->corr);
+	case MSG_DIAL_CANCEL:
+		return dial_jobs_cancel(d->jobs, OWNER_ENGINE,
+		    (uint32_t)m->u.dial_cancel.gateway, m->corr);
+	case MSG_XDIAL_CANCEL:
+		return dial_jobs_cancel(d->jobs, OWNER_AUTHD,
+		    (uint32_t)m->u.xdial_cancel.gateway, m->corr);
+	default:
+		return "a message that the dialer does not take";
+	}
 }
 
-/* Nobody waits for a dead engine's dials. */
+/* Nobody waits for the dials of the dead. */
 static void
 peer_gone(enum role peer, void *arg)
 {
-	if (peer == ROLE_ENGINE)
-		jobs_drop(arg);
+	struct dialer *d = arg;
+
+	dial_jobs_drop(
+	    d->jobs, peer == ROLE_ENGINE ? OWNER_ENGINE : OWNER_AUTHD);
 }
 
 /* Start and end. */
@@ -445,8 +260,6 @@ dialer_open(struct dialer *d)
 {
 	unsigned flags = 0;
 
-	TAILQ_INIT(&d->waiting);
-	TAILQ_INIT(&d->working);
 	if (vault_open(&d->vault, PROXY_SPACE, PROXY_REQUEST_MAX, &flags) ==
 	    -1) {
 		log_err(
@@ -460,27 +273,21 @@ dialer_open(struct dialer *d)
 	d->env.base = d->child.base;
 	d->env.request = d->vault.work;
 	d->env.resolver = resolver_new(d->child.base);
-	d->turn = evtimer_new(d->child.base, on_turn, d);
-	if (d->env.resolver == NULL || d->turn == NULL) {
+	d->jobs = dial_jobs_new(&d->child, &d->env);
+	if (d->env.resolver == NULL || d->jobs == NULL) {
 		log_err("dialer", NULL, "events: %s", strerror(errno));
 		return -1;
 	}
-	/* Numbers are not used twice, not even after a restart; half of the
-	 * range is left to count up in. */
-	arc4random_buf(&d->conn, sizeof(d->conn));
-	d->conn >>= 1;
 	return 0;
 }
 
 static void
 dialer_close(struct dialer *d)
 {
-	jobs_drop(d);
+	dial_jobs_free(d->jobs);
 	conf_abort(d);
-	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
-		target_free(&d->live[g]);
+	targets_free(&d->live);
 	vault_close(&d->vault);
-	event_free(d->turn);
 	resolver_free(d->env.resolver);
 	child_end(&d->child);
 }
