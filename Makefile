@@ -34,7 +34,7 @@ CFLAGS	:= -std=c11 -pipe $(OPT_$(VARIANT)) $(WARN) $(HARDEN) -ffunction-sections
 LDFLAGS	:= $(HARDENLD) $(LD_$(VARIANT)) -Wl,--gc-sections -Wl,--as-needed
 LIBS	:= -lbsd -levent_core -lmsgpackc -lyaml -lseccomp -lssl -lcrypto -lmd
 
-PROGRAMS := relayd relay-authd relay-ctl
+PROGRAMS := relayd relay-authd relay-xchg relay-ctl
 PYTEST	:= /usr/bin/python3 -B -m pytest -q -p no:cacheprovider
 
 ifeq ($(OPT_$(VARIANT)),)
@@ -64,6 +64,7 @@ COMMON_O := $(call obj,common)
 CORE_O	 := $(call obj,relayd/core)
 RELAYD_O := $(call obj,relayd)
 AUTHD_O	 := $(call obj,relay-authd)
+XCHG_O	 := $(call obj,relay-xchg)
 CTL_O	 := $(call obj,relay-ctl)
 UNIT	 := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 
@@ -88,6 +89,7 @@ $(B)/libcommon.list:	LIST = $(COMMON_O)
 $(B)/libcore.list:	LIST = $(CORE_O)
 $(B)/relayd.list:	LIST = $(RELAYD_O)
 $(B)/relay-authd.list:	LIST = $(AUTHD_O)
+$(B)/relay-xchg.list:	LIST = $(XCHG_O)
 $(B)/relay-ctl.list:	LIST = $(CTL_O)
 
 $(B)/libcommon.a: $(COMMON_O)
@@ -98,6 +100,7 @@ $(B)/libcommon.a $(B)/libcore.a: $(B)/%.a: $(B)/%.list
 
 $(B)/relayd:      $(RELAYD_O) $(B)/libcore.a $(B)/libcommon.a
 $(B)/relay-authd: $(AUTHD_O) $(B)/libcommon.a
+$(B)/relay-xchg:  $(XCHG_O) $(B)/libcommon.a
 $(B)/relay-ctl:   $(CTL_O) $(B)/libcommon.a
 $(addprefix $(B)/,$(PROGRAMS)): $(B)/%: $(B)/%.list
 	$(call say,LD,$@)
@@ -108,7 +111,8 @@ $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(B)/libcore.a $(B)/libcommon.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
-units: $(UNIT)
+# One of them runs the exchange that was built beside it.
+units: $(UNIT) $(B)/relay-xchg
 
 unit: units		## run the unit tests of VARIANT
 	@scripts/run-units $(UNIT)
@@ -160,7 +164,7 @@ MANUALS := $(sort $(wildcard docs/*.[1-8]))
 install: all		## install below PREFIX=/usr/local (DESTDIR= for a staging directory)
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(EXDIR)
 	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(USERDIR) $(DESTDIR)$(TMPDIR_)
-	install -m 0755 $(B)/relayd $(B)/relay-authd $(DESTDIR)$(SBINDIR)
+	install -m 0755 $(B)/relayd $(B)/relay-authd $(B)/relay-xchg $(DESTDIR)$(SBINDIR)
 	install -m 0755 $(B)/relay-ctl $(DESTDIR)$(BINDIR)
 	for m in $(MANUALS); do \
 		install -D -m 0644 $$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/} || exit 1; \
@@ -172,7 +176,7 @@ install: all		## install below PREFIX=/usr/local (DESTDIR= for a staging directo
 	install -m 0644 etc/relayd.tmpfiles $(DESTDIR)$(TMPDIR_)/relayd.conf
 
 uninstall:		## remove what install put there; configuration and state stay
-	rm -f $(addprefix $(DESTDIR)$(SBINDIR)/,relayd relay-authd) $(DESTDIR)$(BINDIR)/relay-ctl
+	rm -f $(addprefix $(DESTDIR)$(SBINDIR)/,relayd relay-authd relay-xchg) $(DESTDIR)$(BINDIR)/relay-ctl
 	for m in $(MANUALS); do rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; done
 	rm -f $(DESTDIR)$(EXDIR)/relayd.yaml $(DESTDIR)$(EXDIR)/agent.*
 	rm -f $(DESTDIR)$(UNITDIR)/relayd.service $(DESTDIR)$(USERDIR)/relayd.conf $(DESTDIR)$(TMPDIR_)/relayd.conf

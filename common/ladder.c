@@ -141,13 +141,14 @@ bind_to_parent(const struct ladder *l)
 static void
 tidy_descriptors(const struct role_row *row)
 {
+	const int end = FD_PEER + row->npeer + row->ninput;
 	int fd;
 
 	if ((fd = open("/dev/null", O_RDWR)) == -1 || dup2(fd, 0) == -1 ||
 	    dup2(fd, 1) == -1)
 		die("/dev/null: %s", strerror(errno));
-	closefrom(FD_PEER + row->npeer);
-	for (fd = FD_SUPERVISOR; fd < FD_PEER + row->npeer; fd++)
+	closefrom(end);
+	for (fd = FD_SUPERVISOR; fd < end; fd++)
 		if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1)
 			die("no pipe on descriptor %d: relayd starts this", fd);
 }

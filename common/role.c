@@ -85,6 +85,7 @@ static const struct role_row rows[ROLE_COUNT] = {
 	    .root = ROOT_EMPTY,
 	    .peer = {ROLE_AUTHD},
 	    .npeer = 1,
+	    .ninput = 1,
 	    .layers = CONFINED | JAILED | LAYER_BIT(LAYER_SECRET),
 	    .obligatory_root = ALWAYS | JAILED | LAYER_BIT(LAYER_USER),
 	    .obligatory = ALWAYS,

@@ -30,6 +30,7 @@ enum role {
 #define FD_SUPERVISOR 3
 #define FD_PEER	      4
 #define ROLE_PEERS    2
+#define FD_INPUT      5 /* of an exchange: what was laid ready for it */
 
 /* Layers of confinement, as bits; `show processes` lists those that hold. */
 enum layer {
@@ -56,6 +57,7 @@ struct role_row {
 	enum { ROOT_NONE, ROOT_EMPTY, ROOT_STATE } root; /* chroot as root */
 	enum role peer[ROLE_PEERS]; /* on FD_PEER, FD_PEER + 1 */
 	int npeer;
+	int ninput;		  /* descriptors that follow the peers' */
 	uint32_t layers;	  /* LAYER_BITs it asks for */
 	uint32_t obligatory_root; /* of these, must hold when root */
 	uint32_t obligatory;	  /* must hold always */

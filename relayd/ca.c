@@ -10,14 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/rand.h>
-#include <openssl/x509.h>
 
 #include "ca.h"
 #include "limit.h"
+#include "tls.h"
 
 #define SHA256_LEN 32
 /* Bytes OpenSSL reads ahead: several records of small lines in one call. */
@@ -58,61 +55,17 @@ ca_set_round(struct ca_set *set)
 	set->round++;
 }
 
-/* A client context without certificates yet. */
+/* The link's context, without certificates yet. */
 static SSL_CTX *
 new_ctx(void)
 {
-	SSL_CTX *ctx;
+	SSL_CTX *ctx = tls_client_ctx();
 
-	if ((ctx = SSL_CTX_new(TLS_client_method())) == NULL)
-		return NULL;
-	if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1) {
-		SSL_CTX_free(ctx);
-		return NULL;
+	if (ctx != NULL) {
+		SSL_CTX_set_read_ahead(ctx, 1);
+		SSL_CTX_set_default_read_buffer_len(ctx, READ_AHEAD);
 	}
-	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-	SSL_CTX_set_mode(ctx,
-	    SSL_MODE_ENABLE_PARTIAL_WRITE |
-		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
-	SSL_CTX_set_options(ctx,
-	    SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION);
-	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_read_ahead(ctx, 1);
-	SSL_CTX_set_default_read_buffer_len(ctx, READ_AHEAD);
-	/* What the operator put into the bundle is trusted, also when it is
-	 * an intermediate or the server's own certificate. */
-	X509_VERIFY_PARAM_set_flags(
-	    SSL_CTX_get0_param(ctx), X509_V_FLAG_PARTIAL_CHAIN);
 	return ctx;
-}
-
-/* Put the bundle's certificates into the context's store.  Returns how many
- * there were, or -1 without memory. */
-static int
-add_certificates(SSL_CTX *ctx, const char *pem, size_t len)
-{
-	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
-	X509 *x;
-	BIO *bio;
-	int n = 0;
-
-	if ((bio = BIO_new_mem_buf(pem, (int)len)) == NULL)
-		return -1;
-	for (;;) {
-		ERR_clear_error();
-		if ((x = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL)) !=
-		    NULL) {
-			if (X509_STORE_add_cert(store, x) == 1)
-				n++;
-			X509_free(x);
-		} else if (BIO_pending(bio) == 0 ||
-		    ERR_GET_REASON(ERR_peek_last_error()) ==
-			PEM_R_NO_START_LINE)
-			break; /* the end; else one that cannot be read */
-	}
-	ERR_clear_error();
-	BIO_free(bio);
-	return n;
 }
 
 /* Inode numbers are used again; times tell a file from its predecessor. */
@@ -186,7 +139,7 @@ parse(struct ca_set *set, const char *pem, size_t len, const char *label,
 
 	if ((ca = calloc(1, sizeof(*ca))) == NULL ||
 	    (ca->ctx = new_ctx()) == NULL ||
-	    (n = add_certificates(ca->ctx, pem, len)) <= 0) {
+	    (n = tls_trust(ca->ctx, pem, len)) <= 0) {
 		snprintf(why, cap,
 		    n == 0 ? "%s: no certificate found" : "%s: out of memory",
 		    label);
@@ -258,28 +211,4 @@ const char *
 ca_label(const struct ca *ca)
 {
 	return ca->label;
-}
-
-int
-ca_init_openssl(void)
-{
-	unsigned char md[EVP_MAX_MD_SIZE], random[16];
-	SSL_CTX *ctx;
-	SSL *ssl;
-	int ok;
-
-	if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG |
-		    OPENSSL_INIT_LOAD_SSL_STRINGS |
-		    OPENSSL_INIT_LOAD_CRYPTO_STRINGS,
-		NULL) != 1 ||
-	    (ctx = new_ctx()) == NULL)
-		return -1;
-	/* The accept of the handshake needs SHA-1, the bundles SHA-256. */
-	ok = (ssl = SSL_new(ctx)) != NULL &&
-	    RAND_bytes(random, sizeof(random)) == 1 &&
-	    EVP_Digest("", 0, md, NULL, EVP_sha1(), NULL) == 1 &&
-	    EVP_Digest("", 0, md, NULL, EVP_sha256(), NULL) == 1;
-	SSL_free(ssl);
-	SSL_CTX_free(ctx);
-	return ok ? 0 : -1;
 }

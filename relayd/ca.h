@@ -34,8 +34,4 @@ SSL_CTX *ca_ctx(const struct ca *ca);
 /* Where the bundle came from, for people. */
 const char *ca_label(const struct ca *ca);
 
-/* Load what OpenSSL loads lazily, while files can still be opened; its
- * configuration file is left unread.  0 or -1. */
-int ca_init_openssl(void);
-
 #endif

@@ -1,75 +1,25 @@
 /* SPDX-License-Identifier: ISC */
 /* TLS on a connection: OpenSSL directly on the socket, and its failures in
  * words. */
-#include <arpa/inet.h>
-#include <netinet/in.h>
-
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <event2/event.h>
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 
 #include "ca.h"
 #include "conn_priv.h"
-
-/* Words. */
-
-/* The peer's certificate was not accepted: which of our expectations failed,
- * and what they were. */
-static void
-verify_words(struct conn *c, long result)
-{
-	const char *text = X509_verify_cert_error_string(result);
-
-	switch (result) {
-	case X509_V_ERR_HOSTNAME_MISMATCH:
-	case X509_V_ERR_IP_ADDRESS_MISMATCH:
-		conn_why(c, "certificate verify failed: %s (wanted %s)", text,
-		    c->name);
-		break;
-	case X509_V_ERR_CERT_HAS_EXPIRED:
-	case X509_V_ERR_CERT_NOT_YET_VALID:
-		conn_why(c,
-		    "certificate verify failed: %s, or this machine's clock is "
-		    "wrong",
-		    text);
-		break;
-	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
-	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-		conn_why(c,
-		    "certificate verify failed: %s (no CA of %.100s vouches "
-		    "for it)",
-		    text, ca_label(c->ca));
-		break;
-	default:
-		conn_why(c, "certificate verify failed: %s", text);
-	}
-}
+#include "tls.h"
 
 /* What OpenSSL's error queue says. */
 static void
 library_words(struct conn *c)
 {
-	unsigned long e = ERR_peek_error();
-	long verify = SSL_get_verify_result(c->ssl);
-	const char *text = ERR_reason_error_string(e);
-	int reason = ERR_GET_REASON(e);
+	char why[CONN_WHY + 1];
 
-	if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verify != X509_V_OK)
-		verify_words(c, verify);
-	else if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-		conn_why(c, "connection closed by the peer%s",
-		    c->up ? "" : " during the TLS handshake");
-	else if (reason == SSL_R_WRONG_VERSION_NUMBER && !c->up)
-		conn_why(c, "the peer does not speak TLS on this port");
-	else
-		conn_why(c, "TLS: %s", text != NULL ? text : "unknown error");
+	tls_words(c->ssl, c->name, ca_label(c->ca), c->up, why, sizeof(why));
+	conn_why(c, "%s", why);
 }
 
 /* What a call of OpenSSL that returned r means. */
@@ -130,22 +80,6 @@ conn_tls_handshake(struct conn *c)
 	return CONN_DONE;
 }
 
-/* Whom the certificate must name. */
-static int
-want_name(struct conn *c)
-{
-	X509_VERIFY_PARAM *param = SSL_get0_param(c->ssl);
-	unsigned char addr[sizeof(struct in6_addr)];
-
-	X509_VERIFY_PARAM_set_hostflags(
-	    param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	if (inet_pton(AF_INET, c->name, addr) == 1 ||
-	    inet_pton(AF_INET6, c->name, addr) == 1)
-		return X509_VERIFY_PARAM_set1_ip_asc(param, c->name) == 1;
-	return X509_VERIFY_PARAM_set1_host(param, c->name, 0) == 1 &&
-	    SSL_set_tlsext_host_name(c->ssl, c->name) == 1;
-}
-
 int
 conn_tls(struct conn *c, struct ca *ca, const char *name)
 {
@@ -161,7 +95,7 @@ conn_tls(struct conn *c, struct ca *ca, const char *name)
 	ca_hold(ca);
 	c->ca = ca;
 	if ((c->ssl = SSL_new(ca_ctx(ca))) == NULL ||
-	    SSL_set_fd(c->ssl, c->fd) != 1 || !want_name(c)) {
+	    SSL_set_fd(c->ssl, c->fd) != 1 || !tls_want_name(c->ssl, c->name)) {
 		ERR_clear_error();
 		conn_fail(c, "TLS cannot be set up: out of memory");
 		return -1;

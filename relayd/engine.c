@@ -21,6 +21,7 @@
 #include "engine_conf.h"
 #include "engine_link.h"
 #include "log.h"
+#include "tls.h"
 
 /* Rounds of a turn's end: what one part leaves for another is done in the next
  * round; what goes on longer waits for the loop. */
@@ -398,7 +399,7 @@ engine_main(int argc, char *argv[])
 	if (child_begin(&child, argc, argv) == -1)
 		return 2;
 	(void)signal(SIGPIPE, SIG_IGN);
-	if (ca_init_openssl() == -1) {
+	if (tls_init() == -1) {
 		log_err("engine", NULL, "OpenSSL cannot be initialised");
 		return 1;
 	}

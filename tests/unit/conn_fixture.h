@@ -14,15 +14,11 @@
 #include <time.h>
 #include <cmocka.h>
 
-#include <openssl/x509v3.h>
-
 #include "../../relayd/ca.c"
 #include "../../relayd/conn.c"
 #include "../../relayd/conn_tls.c"
+#include "certs.h"
 #include "until.h"
-
-/* Not every program needs every helper. */
-#define HELPER __attribute__((unused)) static
 
 #define NAME  "connector.example"
 #define STEPS 200000 /* more turns of the loop than any test needs */
@@ -60,74 +56,6 @@ struct fixture {
 	EVP_PKEY *cakey;
 	X509 *cacert;
 };
-
-/* Certificates. */
-
-HELPER EVP_PKEY *
-key_new(void)
-{
-	EVP_PKEY *k = EVP_EC_gen("P-256");
-
-	assert_non_null(k);
-	return k;
-}
-
-HELPER void
-extend(X509 *x, int nid, const char *value)
-{
-	X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
-
-	assert_non_null(ext);
-	assert_int_equal(X509_add_ext(x, ext, -1), 1);
-	X509_EXTENSION_free(ext);
-}
-
-/* A certificate for key, by issuer (NULL: by itself), valid from and until so
- * many seconds from now. */
-HELPER X509 *
-cert_new(EVP_PKEY *key, const char *cn, const char *san, X509 *issuer,
-    EVP_PKEY *issuerkey, long from, long until)
-{
-	static long serial;
-	X509 *x = X509_new();
-	X509_NAME *name;
-
-	assert_non_null(x);
-	X509_set_version(x, X509_VERSION_3);
-	ASN1_INTEGER_set(X509_get_serialNumber(x), ++serial);
-	X509_gmtime_adj(X509_getm_notBefore(x), from);
-	X509_gmtime_adj(X509_getm_notAfter(x), until);
-	X509_set_pubkey(x, key);
-	name = X509_get_subject_name(x);
-	X509_NAME_add_entry_by_txt(
-	    name, "CN", MBSTRING_ASC, (const unsigned char *)cn, -1, -1, 0);
-	X509_set_issuer_name(
-	    x, issuer == NULL ? name : X509_get_subject_name(issuer));
-	extend(x, NID_basic_constraints,
-	    issuer == NULL ? "critical,CA:TRUE" : "CA:FALSE");
-	if (san != NULL)
-		extend(x, NID_subject_alt_name, san);
-	assert_true(X509_sign(x, issuerkey, EVP_sha256()) > 0);
-	return x;
-}
-
-/* A file with the certificate, to be had by ca_load. */
-HELPER int
-pem_file(X509 *x)
-{
-	FILE *f = tmpfile();
-	int fd;
-
-	assert_non_null(f);
-	if (x != NULL)
-		assert_int_equal(PEM_write_X509(f, x), 1);
-	else
-		fputs("nothing in here\n", f);
-	fflush(f);
-	fd = dup(fileno(f));
-	fclose(f);
-	return fd;
-}
 
 HELPER struct ca *
 ca_of(struct fixture *f, X509 *x)
@@ -227,7 +155,7 @@ setup(void **state)
 	int sv[2];
 
 	signal(SIGPIPE, SIG_IGN);
-	assert_int_equal(ca_init_openssl(), 0);
+	assert_int_equal(tls_init(), 0);
 	f->e.base = event_base_new();
 	assert_int_equal(conn_init(&f->e), 0);
 	f->cas = ca_set_new();
