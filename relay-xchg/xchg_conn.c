@@ -51,12 +51,13 @@ xchg_conn_tls(struct xchg_conn *c, SSL_CTX *ctx, struct span name)
 	return 0;
 }
 
-/* The system's word, 0 being the end without one. */
+/* The system's word; 0 is the end without one, and so is EPIPE. */
 static enum xchg_io
 system_words(struct xchg_conn *c, int error)
 {
 	snprintf(c->why, sizeof(c->why), "%s%s",
-	    error == 0 ? "connection closed by the peer" : strerror(error),
+	    error == 0 || error == EPIPE ? "connection closed by the peer"
+					 : strerror(error),
 	    c->up ? "" : " during the TLS handshake");
 	return broken(c, XSTAGE_IO, c->why);
 }
