@@ -64,7 +64,7 @@ fill(scmp_filter_ctx f, const struct role_row *row)
 	    (r = add_rules(f, row->rules)) != 0)
 		return r;
 #ifdef RELAYD_SANITIZE
-	if (row == role_row(ROLE_ENGINE) &&
+	if ((row == role_row(ROLE_ENGINE) || row == role_row(ROLE_XCHG)) &&
 	    (r = add_list(f, calls_sanitizer, SCMP_ACT_ERRNO(EACCES))) != 0)
 		return r;
 #endif

@@ -3,7 +3,7 @@
  * cut off, and what it makes of answers. */
 #include "xchg_fixture.h"
 
-#define OK(body_len) \
+#define OK(body_len)                                                 \
 	"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n" \
 	"Content-Length: " body_len "\r\n\r\n"
 #define DATE 784111777
@@ -105,8 +105,8 @@ largest(void **state)
 	    (struct server){.answer = answer, .len = (size_t)n}, &q);
 	outcome(&r, XSTAGE_DONE, 200, "");
 	assert_int_equal(r.m.token.len, LIMIT_BEARER);
-	assert_int_equal(strspn(strstr(r.request, "\r\n\r\n") + 4, "b"),
-	    sizeof(body));
+	assert_int_equal(
+	    strspn(strstr(r.request, "\r\n\r\n") + 4, "b"), sizeof(body));
 	run_end(&r);
 }
 
@@ -198,8 +198,7 @@ no_tls(void **state)
 	    (struct server){.until = TO_HELLO,
 		.answer = "HTTP/1.1 400 Bad Request\r\n\r\n"},
 	    &q);
-	outcome(
-	    &r, XSTAGE_TLS, 0, "the peer does not speak TLS on this port");
+	outcome(&r, XSTAGE_TLS, 0, "the peer does not speak TLS on this port");
 	run_end(&r);
 }
 
@@ -279,8 +278,7 @@ cut_unread(void **state)
 	struct msg_xrequest q = request(ANSWER_CREDENTIAL);
 	struct run r;
 
-	run_with(
-	    &r, *state, (struct server){.until = TO_HANDSHAKE}, &q);
+	run_with(&r, *state, (struct server){.until = TO_HANDSHAKE}, &q);
 	assert_int_equal(r.m.stage, XSTAGE_IO);
 	assert_string_not_equal(r.reason, "");
 	run_end(&r);
@@ -300,11 +298,11 @@ struct answer {
 	const char *reason;
 };
 
-#define CHUNKED "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+#define CHUNKED		    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 #define UNTIL_CLOSE(status) "HTTP/1.1 " status "\r\n\r\n"
-#define C ANSWER_CREDENTIAL
-#define T ANSWER_TOKEN
-#define S ANSWER_STATUS
+#define C		    ANSWER_CREDENTIAL
+#define T		    ANSWER_TOKEN
+#define S		    ANSWER_STATUS
 
 /* clang-format off */
 static const struct answer answers[] = {
@@ -392,8 +390,8 @@ answered(void **state)
 		q = request(answers[i].kind);
 		run_with(&r, *state,
 		    (struct server){.answer = answers[i].answer}, &q);
-		outcome(&r, answers[i].stage, answers[i].status,
-		    answers[i].reason);
+		outcome(
+		    &r, answers[i].stage, answers[i].status, answers[i].reason);
 		run_end(&r);
 	}
 }
@@ -406,8 +404,7 @@ dribbled(void **state)
 	struct run r;
 
 	run_with(&r, *state,
-	    (struct server){
-		.answer = CHUNKED
+	    (struct server){.answer = CHUNKED
 		"8\r\n{\"secret\r\n8\r\n\":\"5ec\"}\r\n0\r\n\r\n",
 		.piece = 1},
 	    &q);
@@ -427,16 +424,14 @@ huge(void **state)
 
 	memset(flood, 'x', len);
 	memcpy(flood, UNTIL_CLOSE("200 OK"), 19);
-	run_with(
-	    &r, *state, (struct server){.answer = flood, .len = len}, &q);
+	run_with(&r, *state, (struct server){.answer = flood, .len = len}, &q);
 	outcome(&r, XSTAGE_ANSWER, 200, "body too long");
 	run_end(&r);
 	memset(flood, 'x', len);
 	memcpy(flood, "HTTP/1.1 200 OK\r\nA: ", 20);
-	run_with(
-	    &r, *state, (struct server){.answer = flood, .len = len}, &q);
-	outcome(&r, XSTAGE_ANSWER, 0,
-	    "no HTTP answer: line of the head too long");
+	run_with(&r, *state, (struct server){.answer = flood, .len = len}, &q);
+	outcome(
+	    &r, XSTAGE_ANSWER, 0, "no HTTP answer: line of the head too long");
 	run_end(&r);
 	free(flood);
 }

@@ -186,8 +186,7 @@ set_fd(int from, int to)
 HELPER int
 as_root(void)
 {
-	return geteuid() == 0 &&
-	    getpwnam(role_row(ROLE_XCHG)->user) != NULL;
+	return geteuid() == 0 && getpwnam(role_row(ROLE_XCHG)->user) != NULL;
 }
 
 HELPER _Noreturn void
@@ -291,8 +290,7 @@ run_start(struct run *r, const struct world *w, int input)
 	close(log[1]);
 	close(peer[1]);
 	r->log = log[0];
-	r->p =
-	    pipe_new(NULL, peer[0], ROLE_AUTHD, ROLE_XCHG, &authd_ops, r);
+	r->p = pipe_new(NULL, peer[0], ROLE_AUTHD, ROLE_XCHG, &authd_ops, r);
 	assert_non_null(r->p);
 }
 
@@ -302,7 +300,8 @@ run_ask(struct run *r, const struct msg_xrequest *q, int sock)
 	assert_int_equal(pipe_send(r->p, MSG_XREQUEST, 77, q, sock), 0);
 }
 
-/* Start the server; returns the other end of its connection. */
+/* Start the server, after the program; returns the other end of its
+ * connection. */
 HELPER int
 run_serve(struct run *r, const struct server *s)
 {
@@ -317,6 +316,7 @@ run_serve(struct run *r, const struct server *s)
 	if (r->server == 0) {
 		signal(SIGPIPE, SIG_IGN);
 		close(sock[0]);
+		close(pipe_fd(r->p));
 		serve(s, sock[1], seen[1]);
 	}
 	close(sock[1]);
@@ -444,8 +444,8 @@ world_new(void **state)
 	w->key = key_new();
 	w->ca =
 	    cert_new(w->cakey, "test CA", NULL, NULL, w->cakey, -3600, 3600);
-	w->cert = cert_new(
-	    w->key, "leaf", "DNS:" NAME, w->ca, w->cakey, -60, 3600);
+	w->cert =
+	    cert_new(w->key, "leaf", "DNS:" NAME, w->ca, w->cakey, -60, 3600);
 	w->bundle = pem_file(w->ca);
 	*state = w;
 	return 0;
