@@ -221,6 +221,7 @@ endpoint(struct dialer *d, uint64_t gateway, uint64_t e, const char *host)
 	m.u.conf_endpoint = (struct msg_conf_endpoint){.gateway = gateway,
 	    .endpoint = e,
 	    .host = span_str(host),
+	    .proxy_host = SPAN_LIT(""),
 	    .port = 443};
 	return conf_item(&m, d);
 }

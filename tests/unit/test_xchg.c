@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /* relay-xchg, the program, against a real server: whom it believes, how it is
  * cut off, and what it makes of answers. */
+#include <sys/ioctl.h>
+#include <inttypes.h>
+
+#include "secmem.h"
 #include "xchg_fixture.h"
 
 #define OK(body_len)                                                 \
@@ -570,6 +574,85 @@ late(void **state)
 	close(fd[1]);
 }
 
+/* Memory. */
+
+/* Whether the text is anywhere in a process's memory that can be read. */
+static int
+in_memory(pid_t pid, const char *text)
+{
+	char path[64], line[512], *p;
+	uintmax_t from, to;
+	FILE *maps;
+	ssize_t n;
+	int fd, found = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+	assert_non_null(maps = fopen(path, "r"));
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
+	assert_int_not_equal(fd = open(path, O_RDONLY), -1);
+	while (fgets(line, sizeof(line), maps) != NULL) {
+		if (sscanf(line, "%jx-%jx", &from, &to) != 2 ||
+		    (p = malloc(to - from)) == NULL)
+			continue;
+		n = pread(fd, p, to - from, (off_t)from);
+		found |=
+		    n > 0 && memmem(p, (size_t)n, text, strlen(text)) != NULL;
+		free(p);
+	}
+	fclose(maps);
+	close(fd);
+	return found;
+}
+
+static int
+has_secret_memory(void)
+{
+	unsigned flags;
+	int fd = secmem_fd(1, &flags);
+
+	close(fd);
+	return fd != -1 && (flags & SECMEM_FALLBACK) == 0;
+}
+
+/* What it was given and what it got lie where even root does not see them. */
+static void
+secrets_out_of_sight(void **state)
+{
+	struct msg_xrequest q = request(ANSWER_CREDENTIAL);
+	struct world *w = *state;
+	struct server s = {.stalls = 1, .cert = w->cert, .key = w->key};
+	struct run r;
+	int sock, left = 1;
+
+	if (!as_root() || !has_secret_memory()) {
+		print_message("SKIPPED: needs root, and memfd_secret\n");
+		return;
+	}
+	s.answer = OK("99") "{\"secret\":\"canary-answer\"";
+	q.bearer = SPAN_LIT("canary-bearer");
+	q.body = SPAN_LIT("{\"enrollmentToken\":\"canary-body\"}");
+	run_start(&r, w, w->bundle);
+	sock = run_serve(&r, &s);
+	run_ask(&r, &q, sock);
+	r.request = read_all(r.seen); /* until it has answered */
+	r.seen = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_non_null(strstr(r.request, "canary-bearer"));
+	assert_non_null(strstr(r.request, "canary-body"));
+	while (left > 0) {
+		assert_int_equal(ioctl(sock, FIONREAD, &left), 0);
+		poll(NULL, 0, 1);
+	}
+	close(sock);
+	assert_true(in_memory(r.xchg, NAME)); /* what is no secret is seen */
+	assert_false(in_memory(r.xchg, "canary-bearer"));
+	assert_false(in_memory(r.xchg, "canary-body"));
+	assert_false(in_memory(r.xchg, "canary-answer"));
+	kill(r.server, SIGTERM);
+	free(r.request);
+	run_wait(&r);
+	run_end(&r);
+}
+
 /* relay-authd. */
 
 /* Its end is the exchange's, whatever that is doing. */
@@ -640,6 +723,7 @@ main(void)
 	    cmocka_unit_test(unsendable),
 	    cmocka_unit_test(command),
 	    cmocka_unit_test(late),
+	    cmocka_unit_test(secrets_out_of_sight),
 	    cmocka_unit_test(orphaned),
 	    cmocka_unit_test(offences),
 	};

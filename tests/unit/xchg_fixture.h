@@ -107,7 +107,6 @@ serve_request(SSL *ssl, int fd, int seen)
 		}
 	}
 	(void)!write(seen, p, n);
-	close(seen);
 	free(p);
 }
 
@@ -167,6 +166,7 @@ serve(const struct server *s, int fd, int seen)
 		serve_end(s);
 	serve_request(ssl, fd, seen);
 	serve_answer(s, ssl, fd);
+	close(seen);
 	if (s->until == TO_ANSWER || s->stalls)
 		serve_end(s);
 	if (ssl != NULL)
