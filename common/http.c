@@ -18,9 +18,8 @@ is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* A character of a token (RFC 9110 5.6.2). */
-static int
-is_token(char c)
+int
+http_is_token(char c)
 {
 	return is_digit(c) || (c >= 'a' && c <= 'z') ||
 	    (c >= 'A' && c <= 'Z') ||
@@ -33,7 +32,7 @@ all_tokens(struct span s)
 	size_t i;
 
 	for (i = 0; i < s.len; i++)
-		if (!is_token(s.p[i]))
+		if (!http_is_token(s.p[i]))
 			return 0;
 	return s.len > 0;
 }

@@ -55,6 +55,9 @@ http_header(const struct http_head *head, const char *name, int *dup);
 int http_has_token(
     const struct http_head *head, const char *name, const char *token);
 
+/* Whether it is a character of a token (RFC 9110 5.6.2). */
+int http_is_token(char c);
+
 /* The time of a Date header (IMF-fixdate, RFC 9110 5.6.7) in Unix seconds, or
  * -1. */
 long long http_date(struct span value);

@@ -24,15 +24,6 @@ is_control(char c)
 	return ((unsigned char)c < 0x20 && c != '\t') || c == 0x7f;
 }
 
-/* A character of a token (RFC 9110 5.6.2). */
-static int
-is_token(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-	    (c >= 'A' && c <= 'Z') ||
-	    (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
 static int
 hex(char c)
 {
@@ -103,8 +94,8 @@ trailer_begins(struct http_body *b, char c)
 {
 	if (c == '\r')
 		return part(b, BODY_LAST_LF);
-	return is_token(c) ? part(b, BODY_TRAILER_NAME)
-			   : bad(b, "malformed trailer");
+	return http_is_token(c) ? part(b, BODY_TRAILER_NAME)
+				: bad(b, "malformed trailer");
 }
 
 static enum http_body_state
@@ -112,7 +103,7 @@ trailer_name(struct http_body *b, char c)
 {
 	if (c == ':')
 		return part(b, BODY_TRAILER_VALUE);
-	return is_token(c) ? HTTP_BODY_MORE : bad(b, "malformed trailer");
+	return http_is_token(c) ? HTTP_BODY_MORE : bad(b, "malformed trailer");
 }
 
 static enum http_body_state
