@@ -39,6 +39,10 @@ static const struct {
     {MSG_CONF_LISTENER, sup_item},
     {MSG_CONF_SEEN, sup_item},
     {MSG_CONF_DIALER, sup_item},
+    {MSG_CONF_PROVISION, sup_item},
+    {MSG_CONF_TOKEN, sup_item},
+    {MSG_CONF_FRONTED, sup_item},
+    {MSG_CONF_KEPT, sup_item},
 };
 
 uint64_t
@@ -500,6 +504,8 @@ int
 child_send(struct child *c, enum role peer, enum msg_type type, uint32_t corr,
     const void *fields, int fd)
 {
+	if (peer == ROLE_SUPERVISOR)
+		return pipe_send(c->sup, type, corr, fields, fd);
 	if (!child_has_peer(c, peer))
 		return -1;
 	return pipe_send(find_peer(c, peer)->pipe, type, corr, fields, fd);

@@ -106,7 +106,8 @@ void child_quit(struct child *c);
 void child_end(struct child *c);
 
 /* To the supervisor, and to a peer.  fields is the struct msg_* of the type.
- * fd stays the caller's; -1: none.  0, or -1 when the peer is not there. */
+ * fd stays the caller's; -1: none.  child_send takes ROLE_SUPERVISOR, too, for
+ * what has a descriptor.  0, or -1 when the peer is not there. */
 int child_tell(
     struct child *c, enum msg_type type, uint32_t corr, const void *fields);
 int child_send(struct child *c, enum role peer, enum msg_type type,

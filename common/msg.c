@@ -2,6 +2,7 @@
 /* Messages between our processes: a table made from msg.def, and one encoder
  * and one decoder that walk it. */
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <msgpack.h>
@@ -300,6 +301,40 @@ msg_decode(struct msg *m, const void *p, size_t len, enum role from,
 	m->type = (enum msg_type)type;
 	m->corr = (uint32_t)corr;
 	return NULL;
+}
+
+/* Keeping: what was encoded is decoded again, where it stays. */
+
+struct msg_kept *
+msg_keep(const struct msg *m, enum role from, enum role to)
+{
+	char *tmp = malloc(LIMIT_PACKET);
+	struct msg_kept *k = NULL;
+	int len = -1;
+
+	if (tmp != NULL)
+		len = msg_encode(tmp, LIMIT_PACKET, m->type, m->corr, &m->u);
+	if (len > 0)
+		k = malloc(sizeof(*k) + (size_t)len);
+	if (k != NULL) {
+		k->len = (size_t)len;
+		memcpy(k->packet, tmp, k->len);
+		if (msg_decode(&k->m, k->packet, k->len, from, to,
+			rows[m->type].fd == FD_MUST) != NULL) {
+			free(k);
+			k = NULL;
+		}
+	}
+	free(tmp);
+	return k;
+}
+
+int
+msg_same(const struct msg_kept *a, const struct msg_kept *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return a->len == b->len && memcmp(a->packet, b->packet, a->len) == 0;
 }
 
 /* Documentation. */

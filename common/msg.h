@@ -157,6 +157,18 @@ int msg_encode(void *out, size_t cap, enum msg_type type, uint32_t corr,
 const char *msg_decode(struct msg *m, const void *p, size_t len, enum role from,
     enum role to, int has_fd);
 
+/* A message kept beyond its packet, without descriptor. */
+struct msg_kept {
+	struct msg m; /* its spans lie behind it */
+	size_t len;
+	char packet[];
+};
+/* Keep a copy of a message that `from` sent to `to`, for free(3).  NULL without
+ * memory. */
+struct msg_kept *msg_keep(const struct msg *m, enum role from, enum role to);
+/* Whether both say the same; either may be NULL. */
+int msg_same(const struct msg_kept *a, const struct msg_kept *b);
+
 /* The table as a page of Markdown, for docs/pipes.md. */
 struct buf;
 void msg_describe(struct buf *out);

@@ -103,17 +103,19 @@ const struct sandbox_rule sandbox_rules_engine[] = {
 
 /*
  * relay-authd: files of its state directory (chroot and Landlock say which),
- * secret memory; no sockets of any kind beyond the pipes it has.
+ * secret memory; it makes and connects no socket, but has auth.sock's clients.
  */
 const int sandbox_calls_authd[] = {SCMP_SYS(openat), SCMP_SYS(newfstatat),
     SCMP_SYS(getdents64), SCMP_SYS(renameat), SCMP_SYS(renameat2),
     SCMP_SYS(unlinkat), SCMP_SYS(rename), SCMP_SYS(unlink), SCMP_SYS(fsync),
     SCMP_SYS(fdatasync), SCMP_SYS(ftruncate), SCMP_SYS(flock),
     SCMP_SYS(pwrite64), SCMP_SYS(memfd_secret), SCMP_SYS(memfd_create),
-    SCMP_SYS(mlock), SCMP_SYS(mlock2), SCMP_SYS(munlock), -1};
+    SCMP_SYS(mlock), SCMP_SYS(mlock2), SCMP_SYS(munlock), SCMP_SYS(accept4),
+    -1};
 
 const struct sandbox_rule sandbox_rules_authd[] = {
-    ALLOW1(mmap, LACKS(2, PROT_EXEC)), END};
+    ALLOW1(mmap, LACKS(2, PROT_EXEC)),
+    ALLOW2(getsockopt, IS(1, SOL_SOCKET), IS(2, SO_PEERCRED)), END};
 
 /*
  * An exchange: reads and writes on the descriptors it is handed, and that is

@@ -15,7 +15,7 @@
 
 /* What is read at most: the longest secret, its seal, and white space around
  * it as editors leave it. */
-#define SCRATCH (LIMIT_SECRET + 512)
+#define SCRATCH (LIMIT_BEARER + 512)
 #define SEAL	4 /* bytes of length before a sealed text */
 
 static size_t
@@ -233,6 +233,24 @@ vault_read(struct vault *v, int fd, size_t max, const char **why)
 	struct span s = take(v, fd, max);
 
 	explicit_bzero(v->scratch, SCRATCH);
+	*why = s.p == NULL ? v->why : NULL;
+	return s;
+}
+
+struct span
+vault_put(struct vault *v, struct span text, size_t max, const char **why)
+{
+	struct span s = {NULL, 0};
+
+	if (text.len == 0)
+		fail(v, "is empty");
+	else if (text.len > max)
+		snprintf(
+		    v->why, sizeof(v->why), "is longer than %zu bytes", max);
+	else if ((*why = wrong_text(text)) != NULL)
+		fail(v, *why);
+	else
+		s = keep(v, text);
 	*why = s.p == NULL ? v->why : NULL;
 	return s;
 }

@@ -37,6 +37,10 @@ void vault_close(struct vault *v);
  */
 struct span vault_read(struct vault *v, int fd, size_t max, const char **why);
 
+/* Copy a text into the stage under the same rules, but for white space. */
+struct span
+vault_put(struct vault *v, struct span text, size_t max, const char **why);
+
 /* Live by the stage: the old half is cleansed, and is the next stage. */
 void vault_commit(struct vault *v);
 /* Cleanse the stage. */

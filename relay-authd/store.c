@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: ISC */
+/* Credentials and standings kept; see store.h. */
+#include <sys/stat.h>
+#include <errno.h>
+#include <sha2.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "record.h"
+#include "secmem.h"
+#include "store.h"
+#include "url.h"
+
+#define URL_MAX	 (URL_PATH_MAX + 512) /* as messages bound it */
+#define TEXT_MAX 16384 /* more than all fields at their longest */
+
+static const struct record_field cred_fields[CRED_FIELDS] = {
+    [CRED_URL] = {"url", URL_MAX, 1},
+    [CRED_ASKED] = {"asked", LIMIT_ID, 1},
+    [CRED_ID] = {"id", LIMIT_ID, 1},
+    [CRED_TENANT] = {"tenant", LIMIT_ID, 0},
+    [CRED_HOW] = {"how", 16, 1},
+    [CRED_SINCE] = {"since", 18, 1},
+    [CRED_WAKE_URL] = {"wake_url", LIMIT_PATH, 0},
+    [CRED_SECRET] = {"secret", LIMIT_SECRET, 1},
+    [CRED_DELIVERY_KEY] = {"delivery_key", LIMIT_SECRET, 0},
+};
+static const struct record_form cred_form = {
+    "relayd-credential 1", cred_fields, CRED_FIELDS};
+
+enum { S_URL, S_ID, S_WORKED, S_REVOKED, S_EVIDENCE, S_FIELDS };
+
+static const struct record_field standing_fields[S_FIELDS] = {
+    [S_URL] = {"url", URL_MAX, 1},
+    [S_ID] = {"id", LIMIT_ID, 1},
+    [S_WORKED] = {"worked", 1, 1},
+    [S_REVOKED] = {"revoked_at", 18, 1},
+    [S_EVIDENCE] = {"evidence", LIMIT_EVIDENCE, 0},
+};
+static const struct record_form standing_form = {
+    "relayd-standing 1", standing_fields, S_FIELDS};
+
+int64_t
+store_number(struct span s)
+{
+	int64_t v = 0;
+
+	for (size_t i = 0; i < s.len && i < 18; i++) {
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return 0;
+		v = v * 10 + (s.p[i] - '0');
+	}
+	return v;
+}
+
+/* Credentials. */
+
+static const char *
+take(struct cred *c)
+{
+	const char *why =
+	    record_read(&cred_form, (struct span){c->map, c->len}, c->f);
+
+	if (why != NULL)
+		cred_free(c);
+	return why;
+}
+
+/* Map secret memory, whose descriptor is ours then. */
+static const char *
+map(struct cred *c, int fd, size_t len)
+{
+	memset(c, 0, sizeof(*c));
+	c->fd = fd;
+	if (fd != -1 && (c->map = secmem_map(fd, len)) != NULL) {
+		c->len = len;
+		return NULL;
+	}
+	cred_free(c);
+	return "finds no memory for secrets";
+}
+
+const char *
+cred_make(struct cred *c, const struct span f[CRED_FIELDS])
+{
+	size_t len = record_len(&cred_form, f);
+	const char *why = map(c, secmem_fd(len, NULL), len);
+
+	if (why != NULL)
+		return why;
+	record_write(&cred_form, f, c->map);
+	return take(c);
+}
+
+const char *
+cred_adopt(struct cred *c, int fd)
+{
+	struct stat st;
+	const char *why;
+
+	if (fstat(fd, &st) == -1 || st.st_size <= 0 || st.st_size > TEXT_MAX)
+		st.st_size = 1; /* which is no record */
+	why = map(c, fd, (size_t)st.st_size);
+	return why != NULL ? why : take(c);
+}
+
+void
+cred_free(struct cred *c)
+{
+	secmem_unmap(c->map, c->len);
+	if (c->fd != -1)
+		close(c->fd);
+	memset(c, 0, sizeof(*c));
+	c->fd = -1;
+}
+
+static const char *
+cred_name(char out[RECORD_NAME], const char *gateway)
+{
+	snprintf(out, RECORD_NAME, "credential.%s", gateway);
+	return out;
+}
+
+int
+cred_load(struct cred *c, int dir, const char *gateway, char *why, size_t cap)
+{
+	char name[RECORD_NAME];
+	const char *wrong;
+	size_t len = 0;
+	int fd;
+
+	cred_name(name, gateway);
+	if ((fd = record_open(dir, name, TEXT_MAX, &len, why, cap)) < 0) {
+		map(c, -1, 0);
+		return fd == RECORD_NONE ? 0 : -1;
+	}
+	wrong = map(c, secmem_fd(len, NULL), len);
+	if (wrong == NULL && record_fill(fd, c->map, len) == -1) {
+		wrong = "cannot be read";
+		cred_free(c);
+	} else if (wrong == NULL)
+		wrong = take(c);
+	close(fd);
+	if (wrong == NULL)
+		return 1;
+	return record_fail(why, cap, name, wrong);
+}
+
+int
+cred_save(
+    const struct cred *c, int dir, const char *gateway, char *why, size_t cap)
+{
+	char name[RECORD_NAME];
+
+	return record_replace(
+	    dir, cred_name(name, gateway), c->map, c->len, why, cap);
+}
+
+int
+cred_forget(int dir, const char *gateway, char *why, size_t cap)
+{
+	char name[RECORD_NAME];
+
+	return record_remove(dir, cred_name(name, gateway), why, cap);
+}
+
+/* Standings: ids and URLs may hold what a file's name cannot. */
+
+static const char *
+standing_name(char out[RECORD_NAME], struct span url, struct span id)
+{
+	uint8_t sum[SHA256_DIGEST_LENGTH];
+	char *p = out;
+	SHA2_CTX sha;
+
+	SHA256Init(&sha);
+	SHA256Update(&sha, (const uint8_t *)url.p, url.len);
+	SHA256Update(&sha, (const uint8_t *)"\n", 1);
+	SHA256Update(&sha, (const uint8_t *)id.p, id.len);
+	SHA256Final(sum, &sha);
+	p += snprintf(p, RECORD_NAME, "standing.");
+	for (size_t i = 0; i < 16; i++)
+		p += snprintf(p, 3, "%02x", sum[i]);
+	return out;
+}
+
+static const char *
+standing_take(
+    struct standing *s, struct span text, struct span url, struct span id)
+{
+	struct span f[S_FIELDS];
+	const char *why = record_read(&standing_form, text, f);
+
+	if (why != NULL)
+		return why;
+	if (!span_eq(f[S_URL], url) || !span_eq(f[S_ID], id))
+		return "is of another gateway";
+	s->worked = f[S_WORKED].p[0] == '1';
+	s->revoked_at = store_number(f[S_REVOKED]);
+	span_copy(s->evidence, sizeof(s->evidence), f[S_EVIDENCE]);
+	return NULL;
+}
+
+int
+standing_load(struct standing *s, int dir, struct span url, struct span id,
+    char *why, size_t cap)
+{
+	char name[RECORD_NAME], text[TEXT_MAX];
+	const char *wrong = "cannot be read";
+	size_t len = 0;
+	int fd;
+
+	memset(s, 0, sizeof(*s));
+	standing_name(name, url, id);
+	if ((fd = record_open(dir, name, TEXT_MAX, &len, why, cap)) < 0)
+		return fd == RECORD_NONE ? 0 : -1;
+	if (record_fill(fd, text, len) == 0)
+		wrong = standing_take(s, (struct span){text, len}, url, id);
+	close(fd);
+	return wrong == NULL ? 1 : record_fail(why, cap, name, wrong);
+}
+
+int
+standing_save(const struct standing *s, int dir, struct span url,
+    struct span id, char *why, size_t cap)
+{
+	char name[RECORD_NAME], at[24], text[TEXT_MAX];
+	struct span f[S_FIELDS] = {
+	    [S_URL] = url,
+	    [S_ID] = id,
+	    [S_WORKED] = span_str(s->worked ? "1" : "0"),
+	    [S_REVOKED] = {at, 0},
+	    [S_EVIDENCE] = span_str(s->evidence),
+	};
+	size_t len;
+
+	f[S_REVOKED].len =
+	    (size_t)snprintf(at, sizeof(at), "%lld", (long long)s->revoked_at);
+	standing_name(name, url, id);
+	if (!s->worked && s->revoked_at == 0)
+		return record_remove(dir, name, why, cap);
+	len = record_len(&standing_form, f);
+	if (len > sizeof(text))
+		return record_fail(why, cap, name, "is too long");
+	record_write(&standing_form, f, text);
+	return record_replace(dir, name, text, len, why, cap);
+}
