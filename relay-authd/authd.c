@@ -4,7 +4,9 @@
  * the engine may use for connections that the dialer made.  It parses nothing
  * that came from the network.
  */
+#include <sys/stat.h>
 #include <errno.h>
+#include <event2/event.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,11 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "authsock.h"
 #include "child.h"
 #include "log.h"
-#include "permit.h"
 #include "secmem.h"
-#include "secret.h"
+#include "xpipe.h"
 #include "token.h"
 
 /* Mints of all gateways together: the greatest dials_per_second there can be,
@@ -31,43 +33,123 @@ struct authd {
 	struct child child;
 	struct secrets secrets;
 	struct permits permits;
+	struct gateways gs;
+	struct authsock auth;
+	struct xpipes xpipes;
+	struct event *timer;
 	struct rate rate;	    /* of mints, all together */
 	unsigned engines;	    /* new engines there were */
 	int started;		    /* lives by a configuration */
+	int listener;		    /* staged, or -1 */
+	ino_t listening;	    /* the one served */
 	char why[LIMIT_REASON + 1]; /* of a refusal, composed */
 };
 
-/* What the engine may know of a credential.  The generation counts the commits
- * of this process at which the credential was another one, so after a restart
- * of relay-authd it begins anew although nothing changed, and nothing derived
- * from the secret may leave to tell: the receiver takes the first generation
- * after a new pipe as the one it knew. */
-static void
-tell_credential(struct authd *a, uint32_t gateway)
-{
-	const struct secret *s = secret_get(&a->secrets, gateway);
-	struct msg_credential m = {.gateway = gateway};
+/* Time. */
 
-	if (s == NULL)
+static void
+look_at_clock(void *arg)
+{
+	struct authd *a = arg;
+
+	a->gs.now_ms = child_now_ms();
+	a->gs.now = (int64_t)time(NULL);
+}
+
+/* Do what is due, and be back when more is. */
+static void
+go_on(void *arg)
+{
+	struct authd *a = arg;
+	uint64_t next = gateway_tick(&a->gs), ms;
+	struct timeval tv;
+
+	evtimer_del(a->timer);
+	if (next == UINT64_MAX)
 		return;
-	m.usable = s->text.p != NULL;
-	m.generation = a->secrets.history[gateway].generation;
-	m.source = s->source;
-	m.id = span_str(s->id);
-	m.since = (uint64_t)s->since;
-	m.minted = s->minted;
-	m.reason = span_str(s->reason);
-	child_send(&a->child, ROLE_ENGINE, MSG_CREDENTIAL, 0, &m, -1);
+	ms = next > a->gs.now_ms ? next - a->gs.now_ms : 0;
+	tv.tv_sec = (time_t)(ms / 1000);
+	tv.tv_usec = (suseconds_t)(ms % 1000 * 1000);
+	evtimer_add(a->timer, &tv);
 }
 
 static void
-tell_all(struct authd *a)
+on_timer(evutil_socket_t fd, short what, void *arg)
 {
-	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
-		tell_credential(a, g);
+	(void)fd;
+	(void)what;
+	look_at_clock(arg);
+	go_on(arg);
+}
+
+/* Exchanges. */
+
+static const char *
+xchg_message(struct msg *m, void *arg)
+{
+	struct authd *a = arg;
+	const char *why;
+
+	look_at_clock(a);
+	why = job_message(&a->gs.jobs, m, a->gs.now_ms);
+	go_on(a);
+	return why;
+}
+
+static void
+xchg_lost(uint32_t corr, const char *why, void *arg)
+{
+	struct authd *a = arg;
+
+	look_at_clock(a);
+	job_lost(&a->gs.jobs, corr, why, a->gs.now_ms);
+	go_on(a);
+}
+
+static struct xpipes *
+xpipes(void *arg)
+{
+	return &((struct authd *)((struct gateways *)arg)->owner)->xpipes;
+}
+
+static int
+xchg_open(uint32_t corr, int fd, void *arg)
+{
+	return xpipe_open(xpipes(arg), corr, fd);
+}
+
+static void
+xchg_close(uint32_t corr, void *arg)
+{
+	xpipe_close(xpipes(arg), corr);
+}
+
+static int
+send_to(enum role to, enum msg_type type, uint32_t corr, const void *fields,
+    int fd, void *arg)
+{
+	struct authd *a = ((struct gateways *)arg)->owner;
+
+	if (to == ROLE_XCHG)
+		return xpipe_send(&a->xpipes, corr, type, fields, fd);
+	return child_send(&a->child, to, type, corr, fields, fd);
+}
+
+static void
+enrolled(const struct job *j, struct gateways *gs)
+{
+	authsock_enrolled(&((struct authd *)gs->owner)->auth, j);
 }
 
 /* Configuration. */
+
+static void
+drop_listener(struct authd *a)
+{
+	if (a->listener != -1)
+		close(a->listener);
+	a->listener = -1;
+}
 
 static void
 conf_begin(void *arg)
@@ -75,17 +157,27 @@ conf_begin(void *arg)
 	struct authd *a = arg;
 
 	secret_stage(&a->secrets);
+	gateway_stage(&a->gs);
+	drop_listener(a);
 }
 
 static const char *
 conf_item(struct msg *m, void *arg)
 {
 	struct authd *a = arg;
-	const char *why;
+	const char *why = NULL;
 
-	if (m->type != MSG_CONF_CREDENTIAL)
-		return "an item that is not for relay-authd";
-	why = secret_add(&a->secrets, &m->u.conf_credential, m->fd);
+	if (m->type == MSG_CONF_LISTENER) {
+		if (m->u.conf_listener.kind != LISTEN_AUTH || a->listener != -1)
+			why = "a listener that is not for relay-authd";
+		else {
+			a->listener = m->fd;
+			m->fd = -1;
+		}
+	} else if (m->type == MSG_CONF_CREDENTIAL)
+		why = secret_add(&a->secrets, &m->u.conf_credential, m->fd);
+	else
+		why = gateway_item(&a->gs, m);
 	if (m->fd != -1)
 		close(m->fd);
 	return why;
@@ -102,26 +194,50 @@ conf_check(void *arg)
 			  : NULL;
 }
 
+/* Who made the socket started relayd: its descriptor's owner. */
+static void
+serve(struct authd *a)
+{
+	struct stat st;
+
+	if (a->listener == -1 || fstat(a->listener, &st) == -1)
+		return;
+	if (a->auth.sock != NULL && st.st_ino == a->listening) {
+		drop_listener(a);
+		return;
+	}
+	linesock_free(a->auth.sock);
+	a->auth.sock = linesock_new(a->child.base, a->listener, st.st_uid,
+	    AUTHSOCK_LINE, authsock_line, &a->auth);
+	if (a->auth.sock == NULL)
+		log_err("auth", NULL, "auth.sock is not served: no memory");
+	else
+		a->listener = -1;
+	a->listening = st.st_ino;
+}
+
 static void
 conf_commit(void *arg)
 {
 	struct authd *a = arg;
 
+	look_at_clock(a);
+	gateway_prepare(&a->gs);
 	/* A connection made for the old one gets no token of the new. */
 	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
 		if (secret_other(&a->secrets, g))
 			permit_retire(&a->permits, g);
-	secret_commit(&a->secrets, (int64_t)time(NULL), child_now_ms());
+	secret_commit(&a->secrets, a->gs.now, a->gs.now_ms);
 	a->started = 1;
-	tell_all(a);
+	gateway_settle(&a->gs);
+	serve(a);
+	go_on(a);
 }
 
 static void
 conf_abort(void *arg)
 {
-	struct authd *a = arg;
-
-	secret_abort(&a->secrets);
+	conf_begin(arg);
 }
 
 /* Messages of peers. */
@@ -194,6 +310,7 @@ mint(struct authd *a, const struct msg *q, struct secret *s)
 	explicit_bzero(token, sizeof(token));
 	log_info(
 	    "mint", s->name, "token for the link, number %" PRIu64, s->minted);
+	gateway_minted(&a->gs, (uint32_t)m.gateway);
 }
 
 static const char *
@@ -229,13 +346,25 @@ static const char *
 peer_message(enum role peer, struct msg *m, void *arg)
 {
 	struct authd *a = arg;
+	const char *why;
 
-	(void)peer; /* the message's type has one sender */
+	look_at_clock(a);
 	if (m->type == MSG_REPORT)
-		return on_report(a, &m->u.report);
-	if (m->type == MSG_MINT)
-		return on_mint(a, m);
-	return "a message that relay-authd does not take";
+		why = on_report(a, &m->u.report);
+	else if (m->type == MSG_MINT)
+		why = on_mint(a, m);
+	else if (peer == ROLE_ENGINE)
+		why = gateway_message(&a->gs, m);
+	else /* the supervisor's and the dialer's about exchanges */
+		why = job_message(&a->gs.jobs, m, a->gs.now_ms);
+	go_on(a);
+	return why;
+}
+
+static const char *
+message(struct msg *m, void *arg)
+{
+	return peer_message(ROLE_SUPERVISOR, m, arg);
 }
 
 static void
@@ -245,9 +374,11 @@ peer_new(enum role peer, void *arg)
 
 	if (peer == ROLE_ENGINE) {
 		a->engines++;
-		tell_all(a);
-	} else if (peer == ROLE_DIALER)
+		gateway_tell_all(&a->gs);
+	} else if (peer == ROLE_DIALER) {
 		permit_restart(&a->permits, child_now_ms());
+		gateway_new_dialer(&a->gs);
+	}
 }
 
 /* Start. */
@@ -258,6 +389,7 @@ static const struct child_ops ops = {
     .conf_check = conf_check,
     .conf_commit = conf_commit,
     .conf_abort = conf_abort,
+    .message = message,
     .peer_message = peer_message,
     .peer_new = peer_new,
 };
@@ -284,13 +416,13 @@ open_secrets(struct authd *a)
 }
 
 /* The state directory is part of what relay-authd was promised. */
-static void
-check_state(const struct ladder *l)
+static int
+open_state(const struct ladder *l)
 {
 	int fd;
 
 	if (l->writable == NULL)
-		return;
+		return -1;
 	fd = open(l->writable, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd == -1) {
 		log_err("state", NULL,
@@ -299,7 +431,27 @@ check_state(const struct ladder *l)
 		    strerror(errno));
 		exit(1);
 	}
-	close(fd);
+	return fd;
+}
+
+static int
+set_up(struct authd *a)
+{
+	a->listener = -1;
+	a->gs.owner = a;
+	a->gs.secrets = &a->secrets;
+	a->gs.permits = &a->permits;
+	a->gs.enrolled = enrolled;
+	a->gs.ops.x = (struct exchange_ops){send_to, xchg_open, xchg_close};
+	a->xpipes = (struct xpipes){.base = a->child.base,
+	    .self = ROLE_AUTHD,
+	    .message = xchg_message,
+	    .lost = xchg_lost,
+	    .arg = a};
+	a->auth = (struct authsock){
+	    .gs = &a->gs, .before = look_at_clock, .after = go_on, .arg = a};
+	a->timer = evtimer_new(a->child.base, on_timer, a);
+	return a->timer == NULL ? -1 : gateway_init(&a->gs);
 }
 
 static int
@@ -328,12 +480,16 @@ main(int argc, char *argv[])
 		free(a);
 		return usage();
 	}
+	if (set_up(a) == -1)
+		return EX_OSERR;
 	open_secrets(a);
 	rate_init(&a->rate, MINTS_PER_SECOND, MINTS_PER_SECOND, child_now_ms());
 	permit_restart(&a->permits, child_now_ms());
 	child_enter(&a->child, &ops, a);
-	check_state(&a->child.ladder);
+	a->gs.dir = open_state(&a->child.ladder);
 	status = child_loop(&a->child);
+	linesock_free(a->auth.sock);
+	event_free(a->timer);
 	child_end(&a->child);
 	secret_close(&a->secrets);
 	free(a);

@@ -74,9 +74,11 @@ secret_add(struct secrets *s, const struct msg_conf_credential *m, int fd)
 		return "two credentials for one gateway";
 	if (m->name.len == 0 || m->id.len == 0)
 		return "a credential without a gateway's name and id";
-	if ((fd == -1) != (m->source == CRED_NONE))
+	/* One that is named, and cannot be opened, has a source alone. */
+	if (fd != -1 && m->source == CRED_NONE)
 		return "a credential's source and its descriptor disagree";
 	c->present = 1;
+	c->pinned = m->source != CRED_NONE;
 	copy_text(c->name, sizeof(c->name), m->name);
 	copy_text(c->id, sizeof(c->id), m->id);
 	c->source = (enum cred_source)m->source;
@@ -122,7 +124,7 @@ secret_check(const struct secrets *s, char *why, size_t cap)
 	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++) {
 		c = &s->stage[g];
 		now = &s->live[g];
-		if (!c->present || c->source == CRED_NONE || c->text.p != NULL)
+		if (!c->present || !c->pinned || c->text.p != NULL)
 			continue;
 		/* One that has none already loses nothing. */
 		if (now->present && now->text.p == NULL)
@@ -154,7 +156,8 @@ settle(struct secrets *s, uint32_t gateway, int64_t now, uint64_t now_ms)
 		is->minted = was->minted;
 		return;
 	}
-	is->since = now;
+	if (is->pinned)
+		is->since = now;
 	s->history[gateway].generation++;
 }
 

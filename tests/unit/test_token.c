@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "../../relay-authd/token.c"
+#include "../../common/token.c"
 #include "json.h"
 
 #define VECTORS "tests/vectors/tokens.json"

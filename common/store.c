@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /* Credentials and standings kept; see store.h. */
-#include <sys/stat.h>
-#include <errno.h>
 #include <sha2.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "record.h"
-#include "secmem.h"
 #include "store.h"
 #include "url.h"
 
-#define URL_MAX	 (URL_PATH_MAX + 512) /* as messages bound it */
-#define TEXT_MAX 16384 /* more than all fields at their longest */
+#define URL_MAX (URL_PATH_MAX + 512) /* as messages bound it */
 
 static const struct record_field cred_fields[CRED_FIELDS] = {
     [CRED_URL] = {"url", URL_MAX, 1},
@@ -56,63 +52,22 @@ store_number(struct span s)
 
 /* Credentials. */
 
-static const char *
-take(struct cred *c)
-{
-	const char *why =
-	    record_read(&cred_form, (struct span){c->map, c->len}, c->f);
-
-	if (why != NULL)
-		cred_free(c);
-	return why;
-}
-
-/* Map secret memory, whose descriptor is ours then. */
-static const char *
-map(struct cred *c, int fd, size_t len)
-{
-	memset(c, 0, sizeof(*c));
-	c->fd = fd;
-	if (fd != -1 && (c->map = secmem_map(fd, len)) != NULL) {
-		c->len = len;
-		return NULL;
-	}
-	cred_free(c);
-	return "finds no memory for secrets";
-}
-
 const char *
 cred_make(struct cred *c, const struct span f[CRED_FIELDS])
 {
-	size_t len = record_len(&cred_form, f);
-	const char *why = map(c, secmem_fd(len, NULL), len);
-
-	if (why != NULL)
-		return why;
-	record_write(&cred_form, f, c->map);
-	return take(c);
+	return secrec_make(&c->r, &cred_form, f, c->f);
 }
 
 const char *
 cred_adopt(struct cred *c, int fd)
 {
-	struct stat st;
-	const char *why;
-
-	if (fstat(fd, &st) == -1 || st.st_size <= 0 || st.st_size > TEXT_MAX)
-		st.st_size = 1; /* which is no record */
-	why = map(c, fd, (size_t)st.st_size);
-	return why != NULL ? why : take(c);
+	return secrec_adopt(&c->r, &cred_form, fd, c->f);
 }
 
 void
 cred_free(struct cred *c)
 {
-	secmem_unmap(c->map, c->len);
-	if (c->fd != -1)
-		close(c->fd);
-	memset(c, 0, sizeof(*c));
-	c->fd = -1;
+	secrec_free(&c->r);
 }
 
 static const char *
@@ -131,16 +86,10 @@ cred_load(struct cred *c, int dir, const char *gateway, char *why, size_t cap)
 	int fd;
 
 	cred_name(name, gateway);
-	if ((fd = record_open(dir, name, TEXT_MAX, &len, why, cap)) < 0) {
-		map(c, -1, 0);
+	memset(c, 0, sizeof(*c));
+	if ((fd = record_open(dir, name, SECREC_MAX, &len, why, cap)) < 0)
 		return fd == RECORD_NONE ? 0 : -1;
-	}
-	wrong = map(c, secmem_fd(len, NULL), len);
-	if (wrong == NULL && record_fill(fd, c->map, len) == -1) {
-		wrong = "cannot be read";
-		cred_free(c);
-	} else if (wrong == NULL)
-		wrong = take(c);
+	wrong = secrec_load(&c->r, &cred_form, fd, len, c->f);
 	close(fd);
 	if (wrong == NULL)
 		return 1;
@@ -154,7 +103,7 @@ cred_save(
 	char name[RECORD_NAME];
 
 	return record_replace(
-	    dir, cred_name(name, gateway), c->map, c->len, why, cap);
+	    dir, cred_name(name, gateway), c->r.map, c->r.len, why, cap);
 }
 
 int
@@ -206,14 +155,14 @@ int
 standing_load(struct standing *s, int dir, struct span url, struct span id,
     char *why, size_t cap)
 {
-	char name[RECORD_NAME], text[TEXT_MAX];
+	char name[RECORD_NAME], text[SECREC_MAX];
 	const char *wrong = "cannot be read";
 	size_t len = 0;
 	int fd;
 
 	memset(s, 0, sizeof(*s));
 	standing_name(name, url, id);
-	if ((fd = record_open(dir, name, TEXT_MAX, &len, why, cap)) < 0)
+	if ((fd = record_open(dir, name, SECREC_MAX, &len, why, cap)) < 0)
 		return fd == RECORD_NONE ? 0 : -1;
 	if (record_fill(fd, text, len) == 0)
 		wrong = standing_take(s, (struct span){text, len}, url, id);
@@ -225,7 +174,7 @@ int
 standing_save(const struct standing *s, int dir, struct span url,
     struct span id, char *why, size_t cap)
 {
-	char name[RECORD_NAME], at[24], text[TEXT_MAX];
+	char name[RECORD_NAME], at[24], text[SECREC_MAX];
 	struct span f[S_FIELDS] = {
 	    [S_URL] = url,
 	    [S_ID] = id,

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "limit.h"
-#include "span.h"
+#include "secrec.h"
 
 enum cred_field {
 	CRED_URL,   /* connector it is for */
@@ -27,9 +27,7 @@ enum cred_field {
 };
 
 struct cred {
-	char *map; /* secret memory with the record; NULL: there is none */
-	size_t len;
-	int fd; /* of that memory */
+	struct secrec r; /* r.map NULL: there is none */
 	struct span f[CRED_FIELDS];
 };
 

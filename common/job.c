@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: ISC */
+/* Jobs by HTTP exchanges; see job.h. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "job.h"
+#include "xrequest.h"
+
+#define SECRET_MS 5000 /* for the supervisor to open a file */
+/* What a job keeps secret: two tokens and OAuth's client secret. */
+#define JOB_SPACE (2 * LIMIT_BEARER + LIMIT_SECRET)
+
+static const struct kind {
+	const char *path;
+	enum xchg_answer answer;
+	uint8_t enrolls; /* with an enrolment token */
+	uint8_t mints;	 /* the bearer is our own, not the identity's */
+	uint8_t each;	 /* once per identity */
+} kinds[JOB_KINDS] = {
+    [JOB_PROVISION] = {"/provision", ANSWER_CREDENTIAL, 0, 0, 1},
+    [JOB_ENROLL] = {"/enroll", ANSWER_CREDENTIAL, 1, 0, 0},
+    [JOB_POLICY] = {"/policy", ANSWER_STATUS, 0, 1, 1},
+};
+
+/* How identity tokens are had. */
+static const struct {
+	uint8_t secret;	  /* something is opened first */
+	uint8_t exchange; /* and then, or else, there is an exchange */
+	enum want_secret want;
+	enum xchg_kind with;
+} sources[TOKEN_LAST + 1] = {
+    [TOKEN_FILE] = {1, 0, WANT_IDENTITY, 0},
+    [TOKEN_ENV] = {1, 0, WANT_IDENTITY, 0},
+    [TOKEN_COMMAND] = {0, 1, 0, XCHG_COMMAND},
+    [TOKEN_OAUTH] = {1, 1, WANT_CLIENT_SECRET, XCHG_IDP},
+    [TOKEN_METADATA] = {0, 1, 0, XCHG_IDP},
+};
+
+static void next(struct jobs *js, struct job *j, uint64_t now);
+
+static const struct msg_conf_fronted *
+fronted(const struct job *j)
+{
+	return &j->plan->fronted[j->item]->m.u.conf_fronted;
+}
+
+static int
+posts(const struct job *j)
+{
+	return j->state == JOB_EXCHANGE && j->x.with == XCHG_CONNECTOR;
+}
+
+/* Steps. */
+
+static void
+job_end(struct jobs *js, struct job *j)
+{
+	exchange_end(&j->x, &js->ops->x, js->arg);
+	vault_close(&j->vault);
+	j->state = JOB_FREE;
+	js->ops->done(j, js->arg);
+}
+
+/* Without a token the job ends; an identity that fails leaves the others their
+ * turn. */
+__attribute__((format(printf, 5, 6))) static void
+fail(struct jobs *js, struct job *j, uint64_t now, const char *code,
+    const char *fmt, ...)
+{
+	int n = 0;
+	va_list ap;
+
+	if (posts(j) && kinds[j->kind].each)
+		n = snprintf(j->why, sizeof(j->why),
+		    "%.*s: ", (int)fronted(j)->platform.len,
+		    fronted(j)->platform.p);
+	va_start(ap, fmt);
+	vsnprintf(j->why + n, sizeof(j->why) - (size_t)n, fmt, ap);
+	va_end(ap);
+	j->code = code;
+	if (!posts(j)) {
+		job_end(js, j);
+		return;
+	}
+	exchange_end(&j->x, &js->ops->x, js->arg);
+	js->ops->used(j, j->why, js->arg);
+	j->item++;
+	next(js, j, now);
+}
+
+/* The code of not getting what the step needs, and its subject. */
+static const char *
+lost_code(const struct job *j, const char **whom)
+{
+	int enrols = j->state == JOB_SECRET && j->want == WANT_ENROLL_TOKEN;
+
+	*whom = enrols ? "no enrolment token"
+	    : posts(j) ? "connector"
+		       : "no identity token";
+	return enrols  ? "bad_request"
+	    : posts(j) ? "unreachable"
+		       : "no_identity_token";
+}
+
+static void
+lost(struct jobs *js, struct job *j, struct span why, uint64_t now)
+{
+	const char *whom, *code = lost_code(j, &whom);
+
+	fail(js, j, now, code, "%s: %.*s", whom, (int)why.len, why.p);
+}
+
+/* Names the step: an answer to an older one is no answer. */
+static void
+name_step(struct jobs *js, struct job *j)
+{
+	j->corr = ++js->seq * LIMIT_EXCHANGES + (uint32_t)(j - js->job);
+}
+
+static void
+want(struct jobs *js, struct job *j, enum want_secret what, uint64_t now)
+{
+	struct msg_want_secret m = {.gateway = j->gateway, .what = what};
+
+	name_step(js, j);
+	j->state = JOB_SECRET;
+	j->want = what;
+	j->deadline = now + SECRET_MS;
+	js->ops->x.send(
+	    ROLE_SUPERVISOR, MSG_WANT_SECRET, j->corr, &m, -1, js->arg);
+}
+
+static void
+exchange(struct jobs *js, struct job *j, enum xchg_kind with, uint64_t now)
+{
+	name_step(js, j);
+	j->state = JOB_EXCHANGE;
+	exchange_begin(
+	    &j->x, j->corr, j->gateway, with, now, &js->ops->x, js->arg);
+	j->deadline = j->x.deadline;
+}
+
+static void
+next(struct jobs *js, struct job *j, uint64_t now)
+{
+	const struct kind *k = &kinds[j->kind];
+	struct span label;
+	enum token_source source = plan_source(j->plan, &label);
+
+	while (k->mints && j->item < j->plan->nfronted &&
+	    fronted(j)->policy.len == 0)
+		j->item++;
+	if (j->item >= (k->each ? j->plan->nfronted : 1))
+		job_end(js, j);
+	else if (k->enrolls && j->enroll.p == NULL)
+		want(js, j, WANT_ENROLL_TOKEN, now);
+	else if (k->mints || j->identity.p != NULL)
+		exchange(js, j, XCHG_CONNECTOR, now);
+	else if (sources[source].secret && j->client.p == NULL)
+		want(js, j, sources[source].want, now);
+	else if (sources[source].exchange)
+		exchange(js, j, sources[source].with, now);
+	else {
+		j->state = JOB_SECRET;
+		j->want = WANT_IDENTITY;
+		lost(js, j, label, now);
+	}
+}
+
+static void
+put_body(struct buf *b, const struct job *j)
+{
+	const struct msg_conf_provision *p =
+	    &j->plan->provision->m.u.conf_provision;
+
+	if (j->kind == JOB_PROVISION)
+		xrequest_put_provision(b, p, fronted(j), span_str(j->id));
+	else if (j->kind == JOB_ENROLL)
+		xrequest_put_enroll(b, j->enroll, span_str(j->id));
+	else
+		buf_adds(b, fronted(j)->policy);
+}
+
+/* All that the request needs has come. */
+static void
+ask(struct jobs *js, struct job *j, uint64_t now)
+{
+	char path[XREQUEST_PATH], token[LIMIT_TOKEN + 1];
+	struct msg_xrequest m = {.answer = ANSWER_COMMAND};
+	const struct kind *k = &kinds[j->kind];
+	struct buf body;
+	int r;
+
+	buf_init(&body, XREQUEST_BODY);
+	if (j->x.with == XCHG_IDP)
+		xrequest_token(
+		    &m, &body, &j->plan->token->m.u.conf_token, j->client);
+	else if (posts(j)) {
+		xrequest_connector(
+		    &m, &j->plan->provision->m.u.conf_provision, k->path, path);
+		put_body(&body, j);
+		m.answer = k->answer;
+		m.bearer = j->identity;
+	}
+	if (posts(j) && k->mints)
+		m.bearer = (struct span){
+		    token, js->ops->mint(j->gateway, token, js->arg)};
+	m.body = buf_span(&body);
+	r = body.failed ? -1 : exchange_ask(&j->x, &m, &js->ops->x, js->arg);
+	buf_free(&body);
+	explicit_bzero(token, sizeof(token));
+	if (r == -1)
+		lost(js, j, SPAN_LIT("the request is too long"), now);
+}
+
+/* Answers. */
+
+static const char *
+on_secret(struct jobs *js, struct job *j, struct msg *m, uint64_t now)
+{
+	const char *why = NULL, *whom, *code = lost_code(j, &whom);
+	struct span text;
+
+	if (j->state != JOB_SECRET || m->u.secret.what != j->want)
+		return "a secret that was not asked for";
+	j->absent = m->fd == -1;
+	if (m->fd == -1) {
+		lost(js, j, m->u.secret.reason, now);
+		return NULL;
+	}
+	text = vault_read(&j->vault, m->fd, LIMIT_BEARER, &why);
+	if (why != NULL) {
+		fail(js, j, now, code, "%s: it %s", whom, why);
+		return NULL;
+	}
+	if (j->want == WANT_ENROLL_TOKEN)
+		j->enroll = text;
+	else if (j->want == WANT_CLIENT_SECRET)
+		j->client = text;
+	else
+		j->identity = text;
+	next(js, j, now);
+	return NULL;
+}
+
+/* What was asked for came: a token, or the connector's yes. */
+static void
+succeeded(
+    struct jobs *js, struct job *j, const struct msg_xanswer *a, uint64_t now)
+{
+	const char *why = NULL;
+
+	if (!posts(j)) {
+		j->identity =
+		    vault_put(&j->vault, a->token, LIMIT_BEARER, &why);
+		if (why != NULL) {
+			lost(js, j, span_str(why), now);
+			return;
+		}
+	} else {
+		if (kinds[j->kind].answer == ANSWER_CREDENTIAL && j->good == 0)
+			why = js->ops->take(j, a, js->arg);
+		if (why != NULL) {
+			fail(js, j, now, "storage", "%s", why);
+			return;
+		}
+		js->ops->used(j, "accepted", js->arg);
+		j->good++;
+		j->item++;
+	}
+	exchange_end(&j->x, &js->ops->x, js->arg);
+	next(js, j, now);
+}
+
+static void
+answered(
+    struct jobs *js, struct job *j, const struct msg_xanswer *a, uint64_t now)
+{
+	const char *whom, *code = lost_code(j, &whom);
+	char status[32] = "";
+
+	if (a->stage == XSTAGE_DONE) {
+		succeeded(js, j, a, now);
+		return;
+	}
+	if (posts(j) && a->stage != XSTAGE_TLS && a->stage != XSTAGE_IO)
+		code = "connector";
+	if (posts(j) && !kinds[j->kind].mints && a->status == 401)
+		code = "identity_refused";
+	if (posts(j) && kinds[j->kind].enrolls && a->status == 403)
+		code = "token_refused";
+	if (a->status != 0)
+		snprintf(
+		    status, sizeof(status), "HTTP %u: ", (unsigned)a->status);
+	fail(js, j, now, code, "%s: %s%.*s", whom, status, (int)a->reason.len,
+	    a->reason.p);
+}
+
+static struct job *
+find(struct jobs *js, uint32_t corr)
+{
+	struct job *j = &js->job[corr % LIMIT_EXCHANGES];
+
+	return j->state != JOB_FREE && j->corr == corr ? j : NULL;
+}
+
+const char *
+job_message(struct jobs *js, struct msg *m, uint64_t now_ms)
+{
+	struct job *j = find(js, m->corr);
+	enum exchange_event e = EXCHANGE_NOTHING;
+	const char *phrase = NULL;
+	struct span why;
+
+	/* Without a job: it crossed the end of its step. */
+	if (j != NULL && m->type == MSG_SECRET)
+		phrase = on_secret(js, j, m, now_ms);
+	else if (j != NULL && j->state == JOB_EXCHANGE)
+		e = exchange_message(&j->x, m, &why, &js->ops->x, js->arg);
+	if (m->fd != -1)
+		close(m->fd);
+	if (e == EXCHANGE_OFFENCE)
+		phrase = why.p;
+	else if (e == EXCHANGE_LOST)
+		lost(js, j, why, now_ms);
+	else if (e == EXCHANGE_READY)
+		ask(js, j, now_ms);
+	else if (e == EXCHANGE_ANSWERED)
+		answered(js, j, &m->u.xanswer, now_ms);
+	return phrase;
+}
+
+void
+job_lost(struct jobs *js, uint32_t corr, const char *why, uint64_t now_ms)
+{
+	struct job *j = find(js, corr);
+
+	if (j != NULL)
+		lost(js, j, span_str(why), now_ms);
+}
+
+struct job *
+job_of(struct jobs *js, uint32_t gateway)
+{
+	for (size_t i = 0; i < LIMIT_EXCHANGES; i++)
+		if (js->job[i].state != JOB_FREE &&
+		    js->job[i].gateway == gateway)
+			return &js->job[i];
+	return NULL;
+}
+
+const char *
+job_start(struct jobs *js, const struct job *wanted, struct span token,
+    uint64_t now_ms)
+{
+	struct job *j = js->job;
+	const char *why = NULL;
+
+	if (job_of(js, wanted->gateway) != NULL)
+		return "another exchange of this gateway is under way";
+	while (j < js->job + LIMIT_EXCHANGES && j->state != JOB_FREE)
+		j++;
+	if (j == js->job + LIMIT_EXCHANGES)
+		return "exchanges of other gateways are under way";
+	*j = *wanted;
+	j->x.sock = -1;
+	if (vault_open(&j->vault, JOB_SPACE, 0, &(unsigned){0}) == -1)
+		return "no memory for secrets is left";
+	if (token.p != NULL)
+		j->enroll = vault_put(&j->vault, token, LIMIT_BEARER, &why);
+	if (why != NULL) {
+		vault_close(&j->vault);
+		return "the enrolment token is empty, too long, or no text";
+	}
+	next(js, j, now_ms);
+	return NULL;
+}
+
+void
+job_cancel(struct jobs *js, uint32_t gateway, const char *why)
+{
+	struct job *j = job_of(js, gateway);
+
+	if (j == NULL)
+		return;
+	j->code = "busy";
+	strlcpy(j->why, why, sizeof(j->why));
+	job_end(js, j);
+}
+
+uint64_t
+job_tick(struct jobs *js, uint64_t now_ms)
+{
+	uint64_t first = UINT64_MAX;
+
+	for (struct job *j = js->job; j < js->job + LIMIT_EXCHANGES; j++) {
+		if (j->state != JOB_FREE && now_ms >= j->deadline)
+			lost(js, j, SPAN_LIT("no answer in time"), now_ms);
+		if (j->state != JOB_FREE && j->deadline < first)
+			first = j->deadline;
+	}
+	return first;
+}

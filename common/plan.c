@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: ISC */
+/* A gateway's settings for its exchanges; see plan.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan.h"
+
+const char *
+plan_add(struct plan *p, const struct msg *m)
+{
+	struct msg_kept **at = NULL;
+
+	if (m->type == MSG_CONF_PROVISION)
+		at = &p->provision;
+	else if (m->type == MSG_CONF_TOKEN)
+		at = &p->token;
+	else if (m->type != MSG_CONF_FRONTED)
+		return "an item that is not for relay-authd";
+	else if (p->nfronted < LIMIT_IDENTITIES)
+		at = &p->fronted[p->nfronted];
+	if (at == NULL || *at != NULL)
+		return "an item too many of one gateway";
+	if ((*at = msg_keep(m, ROLE_SUPERVISOR, ROLE_AUTHD)) == NULL)
+		return "no memory";
+	p->nfronted += m->type == MSG_CONF_FRONTED;
+	return NULL;
+}
+
+void
+plan_free(struct plan *p)
+{
+	free(p->provision);
+	free(p->token);
+	for (unsigned i = 0; i < p->nfronted; i++)
+		free(p->fronted[i]);
+	memset(p, 0, sizeof(*p));
+}
+
+int
+plan_same(const struct plan *a, const struct plan *b)
+{
+	unsigned i = 0;
+
+	while (i < a->nfronted && i < b->nfronted &&
+	    msg_same(a->fronted[i], b->fronted[i]))
+		i++;
+	return i == a->nfronted && i == b->nfronted &&
+	    msg_same(a->provision, b->provision) &&
+	    msg_same(a->token, b->token);
+}
+
+struct span
+plan_url(const struct plan *p)
+{
+	return p->provision == NULL ? SPAN_LIT("")
+				    : p->provision->m.u.conf_provision.url;
+}
+
+enum token_source
+plan_source(const struct plan *p, struct span *label)
+{
+	const struct msg_conf_token *t;
+
+	*label = SPAN_LIT("");
+	if (p->token == NULL)
+		return TOKEN_NONE;
+	t = &p->token->m.u.conf_token;
+	*label = t->label;
+	return (enum token_source)t->source;
+}

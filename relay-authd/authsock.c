@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: ISC */
+/* Operators' commands about credentials; see authsock.h. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "authsock.h"
+#include "json.h"
+#include "log.h"
+
+#define ANSWER_MAX (4U * 1024 * 1024) /* a line for each gateway */
+
+enum field {
+	F_CMD,
+	F_GATEWAY,
+	F_TOKEN,
+	F_GATEWAY_ID,
+	F_CONNECTOR_URL,
+	F_WAKE_URL,
+	F_ID,
+	F_SECRET,
+	F_DELIVERY_KEY,
+	F_URL,
+	FIELDS
+};
+
+#define TEXT(name, needed) JSON_WANT(name, JSON_T(JSON_STRING), needed)
+static const struct json_want wants[FIELDS] = {
+    [F_CMD] = TEXT("cmd", 1),
+    [F_GATEWAY] = TEXT("gateway", 0),
+    [F_TOKEN] = TEXT("token", 0),
+    [F_GATEWAY_ID] = TEXT("gateway_id", 0),
+    [F_CONNECTOR_URL] = TEXT("connector_url", 0),
+    [F_WAKE_URL] = TEXT("wake_url", 0),
+    [F_ID] = TEXT("id", 0),
+    [F_SECRET] = TEXT("secret", 0),
+    [F_DELIVERY_KEY] = TEXT("delivery_key", 0),
+    [F_URL] = TEXT("url", 0),
+};
+
+struct command {
+	struct authsock *as;
+	const struct linesock_client *c;
+	uint32_t g;
+	struct span f[FIELDS]; /* absent: not given */
+};
+
+/* Answers. */
+
+static void
+answer(struct authsock *as, uint32_t client, struct buf *b)
+{
+	buf_add(b, "}", 1);
+	linesock_answer(as->sock, client,
+	    b->failed ? SPAN_LIT("{\"ok\":false,\"code\":\"storage\","
+				 "\"error\":\"no memory for the answer\"}")
+		      : buf_span(b));
+	buf_free(b);
+}
+
+static void
+begin(struct buf *b, int ok)
+{
+	buf_init(b, ANSWER_MAX);
+	buf_add(b, "{", 1);
+	json_put_member_bool(b, "ok", ok);
+}
+
+static void
+refuse(struct authsock *as, uint32_t client, const char *code, const char *text)
+{
+	struct buf b;
+
+	begin(&b, 0);
+	json_put_member_str(&b, "code", span_str(code));
+	json_put_member_str(&b, "error", span_str(text));
+	answer(as, client, &b);
+}
+
+/* What a gateway has now. */
+static void
+confirm(struct authsock *as, uint32_t client, uint32_t g)
+{
+	const struct secret *s = secret_get(as->gs->secrets, g);
+	const struct gateway *gw = &as->gs->all[g];
+	struct buf b;
+
+	begin(&b, 1);
+	json_put_member_str(&b, "gateway", span_str(s->name));
+	if (gw->own.r.map != NULL) {
+		json_put_member_str(&b, "gateway_id", span_str(s->id));
+		json_put_member_str(&b, "tenant", gw->own.f[CRED_TENANT]);
+		if (gw->own.f[CRED_WAKE_URL].len > 0)
+			json_put_member_bool(&b, "wake_url_note", 1);
+	}
+	answer(as, client, &b);
+}
+
+void
+authsock_enrolled(struct authsock *as, const struct job *j)
+{
+	if (j->good > 0)
+		confirm(as, j->cookie, j->gateway);
+	else
+		refuse(as, j->cookie, j->code, j->why);
+}
+
+/* Commands.  NULL: answered, or will be; else a code, with gs->text. */
+
+static const char *
+cmd_enroll(struct command *m)
+{
+	return gateway_enroll(m->as->gs, m->g, m->c->id, m->f[F_TOKEN],
+	    m->f[F_GATEWAY_ID], m->f[F_WAKE_URL]);
+}
+
+static const char *
+cmd_import(struct command *m)
+{
+	struct gateways *gs = m->as->gs;
+	const struct gateway *gw = &gs->all[m->g];
+	char since[24];
+	struct span f[CRED_FIELDS] = {
+	    [CRED_URL] = plan_url(&gw->plan),
+	    [CRED_ASKED] = span_str(gw->asked),
+	    [CRED_ID] = m->f[F_ID].len > 0 ? m->f[F_ID] : span_str(gw->asked),
+	    [CRED_HOW] = SPAN_LIT("imported"),
+	    [CRED_WAKE_URL] = m->f[F_WAKE_URL],
+	    [CRED_SECRET] = m->f[F_SECRET],
+	    [CRED_DELIVERY_KEY] = m->f[F_DELIVERY_KEY],
+	};
+	const char *code;
+
+	snprintf(since, sizeof(since), "%" PRId64, gs->now);
+	f[CRED_SINCE] = span_str(since);
+	if ((code = gateway_import(gs, m->g, f)) == NULL)
+		confirm(m->as, m->c->id, m->g);
+	return code;
+}
+
+static const char *
+cmd_forget(struct command *m)
+{
+	const char *code = gateway_forget(m->as->gs, m->g);
+
+	if (code == NULL)
+		confirm(m->as, m->c->id, m->g);
+	return code;
+}
+
+static void
+put_time(struct buf *b, const char *key, int64_t at)
+{
+	if (at == 0)
+		json_put_member_raw(b, key, (struct span){NULL, 0});
+	else
+		json_put_member_int(b, key, at);
+}
+
+static void
+put_events(struct buf *b, const struct gateway *gw)
+{
+	const struct standing *st = &gw->standing;
+
+	json_put_key(b, "last_refusal");
+	if (gw->refused_at != 0) {
+		buf_add(b, "{", 1);
+		json_put_member_int(b, "at", gw->refused_at);
+		json_put_member_str(b, "what", span_str(gw->refused_what));
+		json_put_member_str(b, "reason", span_str(gw->refused_why));
+	}
+	buf_addf(b, gw->refused_at != 0 ? "}" : "null");
+	json_put_key(b, "revoked");
+	if (st->revoked_at != 0) {
+		buf_add(b, "{", 1);
+		json_put_member_int(b, "at", st->revoked_at);
+		json_put_member_str(b, "evidence", span_str(st->evidence));
+	}
+	buf_addf(b, st->revoked_at != 0 ? "}" : "null");
+	json_put_member_bool(b, "worked", st->worked);
+}
+
+static void
+put_credential(struct buf *b, const struct gateways *gs, uint32_t g)
+{
+	static const char *const source[] = {[CRED_NONE] = "none",
+	    [CRED_FILE] = "file",
+	    [CRED_DIRECTORY] = "directory",
+	    [CRED_ENV] = "environment",
+	    [CRED_ENROLLED] = "enrolled",
+	    [CRED_PROVISIONED] = "provisioned"};
+	const struct secret *s = secret_get(gs->secrets, g);
+	const struct gateway *gw = &gs->all[g];
+	const struct span *own = gw->own.f;
+	int64_t since = s->text.p == NULL ? 0 : s->since;
+
+	buf_addf(b, "%s{", b->p[b->end - 1] == '[' ? "" : ",");
+	json_put_member_str(b, "gateway", span_str(s->name));
+	json_put_member_str(b, "source",
+	    own[CRED_HOW].p != NULL ? own[CRED_HOW]
+				    : span_str(source[s->source]));
+	json_put_member_str(b, "gateway_id", span_str(s->id));
+	json_put_member_str(b, "tenant", own[CRED_TENANT]);
+	put_time(b, "since", since);
+	put_time(b, "age_s", since == 0 ? 0 : gs->now - since);
+	json_put_member_bool(b, "usable", s->text.p != NULL);
+	json_put_member_str(b, "reason", span_str(s->reason));
+	json_put_member_str(b, "policy", span_str(gw->policy));
+	json_put_member_int(b, "tokens_minted", (int64_t)s->minted);
+	buf_addf(b,
+	    ",\"uses\":{\"link\":%" PRIu64 ",\"provision\":%" PRIu64
+	    ",\"enroll\":%" PRIu64 ",\"policy\":%" PRIu64 "}",
+	    gw->uses[USE_LINK], gw->uses[USE_JOB + JOB_PROVISION],
+	    gw->uses[USE_JOB + JOB_ENROLL], gw->uses[USE_JOB + JOB_POLICY]);
+	put_events(b, gw);
+	json_put_member_bool(b, "delivery_key", own[CRED_DELIVERY_KEY].len > 0);
+	json_put_member_str(b, "url", plan_url(&gw->plan));
+	buf_add(b, "}", 1);
+}
+
+static const char *
+cmd_credentials(struct command *m)
+{
+	const struct gateways *gs = m->as->gs;
+	struct buf b;
+
+	begin(&b, 1);
+	json_put_member_str(&b, "schema", SPAN_LIT("relayauthd.credentials/1"));
+	json_put_member_raw(&b, "credentials", SPAN_LIT("["));
+	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
+		if (secret_get(gs->secrets, g) != NULL && !b.failed)
+			put_credential(&b, gs, g);
+	buf_add(&b, "]", 1);
+	answer(m->as, m->c->id, &b);
+	return NULL;
+}
+
+static const struct {
+	const char *name;
+	uint8_t changes; /* a gateway: logged */
+	const char *(*fn)(struct command *m);
+} commands[] = {
+    {"enroll", 1, cmd_enroll},
+    {"import", 1, cmd_import},
+    {"forget", 1, cmd_forget},
+    {"credentials", 0, cmd_credentials},
+};
+
+static int
+same_url(struct span a, struct span b)
+{
+	struct url u, v;
+
+	return url_parse(&u, a) == NULL && url_parse(&v, b) == NULL &&
+	    u.tls == v.tls && u.port == v.port && strcmp(u.host, v.host) == 0 &&
+	    strcmp(u.base, v.base) == 0;
+}
+
+/* The gateway that a command names, and the URL it may name. */
+static const char *
+find_gateway(struct command *m)
+{
+	struct gateways *gs = m->as->gs;
+	struct span at,
+	    url = m->f[F_URL].p != NULL ? m->f[F_URL] : m->f[F_CONNECTOR_URL];
+	const struct secret *s;
+	char name[LIMIT_NAME + 1], seen[80];
+
+	span_copy(name, sizeof(name), m->f[F_GATEWAY]);
+	for (m->g = 0; m->g < LIMIT_GATEWAYS; m->g++)
+		if ((s = secret_get(gs->secrets, m->g)) != NULL &&
+		    span_eq(span_str(s->name), m->f[F_GATEWAY]))
+			break;
+	if (m->g == LIMIT_GATEWAYS) {
+		snprintf(gs->text, sizeof(gs->text),
+		    "there is no gateway %s in the configuration",
+		    log_vis(seen, sizeof(seen), span_str(name)));
+		return "no_gateway";
+	}
+	at = plan_url(&gs->all[m->g].plan);
+	if (url.p == NULL || same_url(url, at))
+		return NULL;
+	snprintf(gs->text, sizeof(gs->text),
+	    "gateway %s is configured for %.*s: set url to %.*s and reload, "
+	    "then enroll again",
+	    name, at.len < 80 ? (int)at.len : 80, at.p,
+	    url.len < 80 ? (int)url.len : 80, url.p);
+	return "url_mismatch";
+}
+
+static const char *
+run(struct command *m)
+{
+	size_t i, n = sizeof(commands) / sizeof(commands[0]);
+	const char *code;
+
+	for (i = 0; i < n; i++)
+		if (span_eq(span_str(commands[i].name), m->f[F_CMD]))
+			break;
+	if (i == n) {
+		snprintf(m->as->gs->text, sizeof(m->as->gs->text),
+		    "there is no such command");
+		return "bad_request";
+	}
+	if (commands[i].changes && (code = find_gateway(m)) != NULL)
+		return code;
+	if (commands[i].changes)
+		log_info("auth", secret_get(m->as->gs->secrets, m->g)->name,
+		    "%s by uid %u, pid %d", commands[i].name,
+		    (unsigned)m->c->uid, (int)m->c->pid);
+	return commands[i].fn(m);
+}
+
+/* Decode the strings into room of the line's length. */
+static const char *
+decode(struct command *m, struct span line, char *room)
+{
+	const char *wrong = "the line is no JSON object";
+	struct json_doc doc;
+	int at[FIELDS];
+	size_t used = 0;
+
+	if (json_parse(&doc, line.p, line.len, 1) == -1 ||
+	    (wrong = json_members(&doc, JSON_ROOT, wants, FIELDS, at, NULL)) !=
+		NULL)
+		return wrong;
+	for (size_t i = 0; i < FIELDS; i++) {
+		m->f[i] = json_str(&doc, at[i], room + used, line.len - used);
+		used += m->f[i].len;
+	}
+	return NULL;
+}
+
+void
+authsock_line(const struct linesock_client *c, struct span line, void *arg)
+{
+	struct authsock *as = arg;
+	struct command m = {.as = as, .c = c};
+	char *room = malloc(line.len + 1);
+	const char *code = "bad_request", *wrong = "no memory";
+
+	as->before(as->arg);
+	if (room != NULL)
+		wrong = decode(&m, line, room);
+	if (wrong == NULL) {
+		code = run(&m);
+		wrong = as->gs->text;
+	}
+	if (code != NULL)
+		refuse(as, c->id, code, wrong);
+	if (room != NULL)
+		freezero(room, line.len + 1);
+	as->after(as->arg);
+}

@@ -1,0 +1,765 @@
+/* SPDX-License-Identifier: ISC */
+/* Gateways' credentials over their life; see gateway.h. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway.h"
+#include "log.h"
+#include "token.h"
+
+#define BACKOFF_MS  1000 /* doubling … */
+#define BACKOFF_MAX 30000
+#define ABSENT_MS   5000 /* for a file that is not there */
+#define BUSY_MS	    500	 /* until there is a place for a job */
+/* Upgrades with a provisioned credential that led nowhere before it ever
+ * worked; then it is provisioned again, so often, ever more rarely. */
+#define UNPROVEN     4
+#define RENEWALS     5
+#define RENEWAL_MS   30000
+#define POLICY_TRIES 5
+
+static const char *const uses[JOB_KINDS] = {
+    [JOB_PROVISION] = "provisioning",
+    [JOB_ENROLL] = "enrolment",
+    [JOB_POLICY] = "policy",
+};
+
+static struct secret *
+secret_of(struct gateways *gs, uint32_t g)
+{
+	return secret_get(gs->secrets, g);
+}
+
+static int
+is_provisioned(const struct gateway *gw)
+{
+	return gw->own.r.map != NULL &&
+	    span_eq(gw->own.f[CRED_HOW], SPAN_LIT("provisioned"));
+}
+
+/* Telling. */
+
+static void
+tell(struct gateways *gs, uint32_t g)
+{
+	const struct secret *s = secret_of(gs, g);
+	const struct gateway *gw = &gs->all[g];
+	struct msg_credential m = {.gateway = g};
+	struct msg_standing st = {.gateway = g};
+
+	if (s == NULL)
+		return;
+	m.usable = s->text.p != NULL;
+	m.generation = gs->secrets->history[g].generation;
+	m.source = s->source;
+	m.id = span_str(s->id);
+	m.since = (uint64_t)s->since;
+	m.minted = s->minted;
+	m.reason = span_str(s->reason);
+	m.policy = span_str(gw->policy);
+	if (!s->pinned && gw->own.r.map != NULL)
+		m.tenant = gw->own.f[CRED_TENANT];
+	gs->ops.x.send(ROLE_ENGINE, MSG_CREDENTIAL, 0, &m, -1, gs);
+	st.worked = gw->standing.worked;
+	st.revoked = gw->standing.revoked_at != 0;
+	st.revoked_at = (uint64_t)gw->standing.revoked_at;
+	st.evidence = span_str(gw->standing.evidence);
+	gs->ops.x.send(ROLE_ENGINE, MSG_STANDING, 0, &st, -1, gs);
+}
+
+void
+gateway_tell_all(struct gateways *gs)
+{
+	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
+		tell(gs, g);
+}
+
+/* Let the supervisor keep what was provisioned, or nothing. */
+static void
+keep(struct gateways *gs, uint32_t g)
+{
+	const struct gateway *gw = &gs->all[g];
+	struct msg_keep m = {.gateway = g};
+
+	gs->ops.x.send(ROLE_SUPERVISOR, MSG_KEEP, 0, &m,
+	    is_provisioned(gw) ? gw->own.r.fd : -1, gs);
+}
+
+/* Standing. */
+
+static void
+save_standing(struct gateways *gs, uint32_t g)
+{
+	const struct gateway *gw = &gs->all[g];
+
+	if (gs->dir != -1 && plan_url(&gw->plan).len > 0 &&
+	    standing_save(&gw->standing, gs->dir, plan_url(&gw->plan),
+		span_str(gw->asked), gs->text, sizeof(gs->text)) == -1)
+		log_err("standing", secret_of(gs, g)->name,
+		    "a restart will not know it: %s", gs->text);
+}
+
+/* The credential is another one, by somebody's will. */
+static void
+end_mark(struct gateways *gs, uint32_t g)
+{
+	struct standing *st = &gs->all[g].standing;
+
+	if (!st->worked && st->revoked_at == 0)
+		return;
+	memset(st, 0, sizeof(*st));
+	save_standing(gs, g);
+}
+
+/* Sources. */
+
+/* What stands in the table of secrets where nothing is pinned. */
+static void
+lend(const struct gateway *gw, struct secret *s)
+{
+	if (s->pinned)
+		return;
+	s->text = (struct span){NULL, 0};
+	s->source = CRED_NONE;
+	strlcpy(s->id, gw->asked, sizeof(s->id));
+	if (gw->own.r.map == NULL) {
+		if (gw->why[0] != '\0')
+			strlcpy(s->reason, gw->why, sizeof(s->reason));
+		return;
+	}
+	s->text = gw->own.f[CRED_SECRET];
+	s->source = is_provisioned(gw) ? CRED_PROVISIONED : CRED_ENROLLED;
+	s->since = store_number(gw->own.f[CRED_SINCE]);
+	span_copy(s->id, sizeof(s->id), gw->own.f[CRED_ID]);
+	s->reason[0] = '\0';
+}
+
+/* Live by another own credential, or none. */
+static void
+adopt(struct gateways *gs, uint32_t g, const struct cred *c)
+{
+	struct gateway *gw = &gs->all[g];
+	struct secret *s = secret_of(gs, g);
+	const int was_kept = is_provisioned(gw);
+	struct cred old = gw->own;
+
+	gw->own = *c;
+	lend(gw, s);
+	if (!s->pinned) {
+		gs->secrets->history[g].generation++;
+		s->minted = 0;
+		permit_retire(gs->permits, g);
+		gw->before = gs->permits->last;
+		gw->due[JOB_POLICY] = gs->now_ms;
+		gw->tries[JOB_POLICY] = 0;
+	}
+	gw->unproven = 0;
+	if (was_kept || is_provisioned(gw))
+		keep(gs, g);
+	cred_free(&old);
+	tell(gs, g);
+}
+
+static void
+set_why(struct gateways *gs, uint32_t g, const char *why)
+{
+	struct gateway *gw = &gs->all[g];
+
+	strlcpy(gw->why, why, sizeof(gw->why));
+	lend(gw, secret_of(gs, g));
+	tell(gs, g);
+}
+
+/* Whether to provision, and when. */
+static void
+consider(struct gateways *gs, uint32_t g)
+{
+	struct gateway *gw = &gs->all[g];
+	struct span label;
+	char why[LIMIT_REASON + 1];
+
+	if (secret_of(gs, g)->pinned || gw->own.r.map != NULL || gw->refused ||
+	    gw->plan.provision == NULL || gw->plan.nfronted == 0)
+		return;
+	if (gw->standing.revoked_at != 0)
+		set_why(gs, g, "revoked: nothing is provisioned until enabled");
+	else if (plan_source(&gw->plan, &label) == TOKEN_NONE) {
+		snprintf(why, sizeof(why), "no identity token: %.*s",
+		    (int)label.len, label.p);
+		if (strcmp(why, gw->why) != 0)
+			log_info("provision", secret_of(gs, g)->name,
+			    "skipped: %s", why);
+		set_why(gs, g, why);
+	} else if (gw->due[JOB_PROVISION] == 0)
+		gw->due[JOB_PROVISION] = gs->now_ms;
+}
+
+/* Jobs. */
+
+static size_t
+mint(uint32_t g, char token[LIMIT_TOKEN + 1], void *arg)
+{
+	struct gateways *gs = arg;
+	struct secret *s = secret_of(gs, g);
+	int64_t exp;
+
+	if (s == NULL || s->text.p == NULL)
+		return 0;
+	s->minted++;
+	return token_mint(gs->secrets->vault.work, s->text, span_str(s->id),
+	    gs->now, &exp, token);
+}
+
+static void
+used(const struct job *j, const char *outcome, void *arg)
+{
+	struct gateways *gs = arg;
+	struct gateway *gw = &gs->all[j->gateway];
+
+	gw->uses[USE_JOB + j->kind]++;
+	log_info("use", secret_of(gs, j->gateway)->name,
+	    "%s, use %" PRIu64 ": %s", uses[j->kind],
+	    gw->uses[USE_JOB + j->kind], outcome);
+	if (outcome != j->why)
+		return;
+	gw->refused_at = gs->now;
+	gw->refused_what = uses[j->kind];
+	strlcpy(gw->refused_why, outcome, sizeof(gw->refused_why));
+}
+
+static const char *
+take(const struct job *j, const struct msg_xanswer *a, void *arg)
+{
+	struct gateways *gs = arg;
+	struct gateway *gw = &gs->all[j->gateway];
+	const char *name = secret_of(gs, j->gateway)->name, *why;
+	const int enrols = j->kind == JOB_ENROLL;
+	struct cred c;
+	char since[24];
+	struct span f[CRED_FIELDS] = {
+	    [CRED_URL] = plan_url(&gw->plan),
+	    [CRED_ASKED] = span_str(j->id),
+	    [CRED_ID] = a->gateway_id.len > 0 ? a->gateway_id : span_str(j->id),
+	    [CRED_TENANT] = a->tenant,
+	    [CRED_HOW] = span_str(enrols ? "enrolled" : "provisioned"),
+	    [CRED_SINCE] = span_str(since),
+	    [CRED_WAKE_URL] = span_str(enrols ? gw->wake_url : ""),
+	    [CRED_SECRET] = a->secret,
+	    [CRED_DELIVERY_KEY] = a->delivery_key,
+	};
+
+	snprintf(since, sizeof(since), "%" PRId64, gs->now);
+	f[CRED_SINCE] = span_str(since);
+	if ((why = cred_make(&c, f)) != NULL)
+		return "the credential that was answered cannot be taken";
+	if (enrols &&
+	    cred_save(&c, gs->dir, name, gs->text, sizeof(gs->text)) == -1) {
+		cred_free(&c);
+		return gs->text;
+	}
+	gw->why[0] = '\0';
+	if (enrols) {
+		gw->refused = 0;
+		end_mark(gs, j->gateway);
+	}
+	adopt(gs, j->gateway, &c);
+	return NULL;
+}
+
+/* When to try again. */
+static uint64_t
+backoff(struct gateways *gs, const struct job *j)
+{
+	struct gateway *gw = &gs->all[j->gateway];
+	unsigned n = gw->tries[j->kind]++;
+	uint64_t ms = n < 5 ? (uint64_t)BACKOFF_MS << n : BACKOFF_MAX;
+
+	if (j->absent)
+		ms = ABSENT_MS;
+	gw->due[j->kind] = gs->now_ms + ms;
+	return ms / 1000;
+}
+
+static void
+provisioned(struct gateways *gs, const struct job *j)
+{
+	struct gateway *gw = &gs->all[j->gateway];
+	const char *name = secret_of(gs, j->gateway)->name;
+	char why[2 * LIMIT_REASON];
+
+	if (j->good > 0) {
+		gw->tries[JOB_PROVISION] = 0;
+		if (j->code != NULL)
+			log_warn("provision", name, "not all: %s", j->why);
+		return;
+	}
+	snprintf(why, sizeof(why), "%s%.180s; again in %" PRIu64 " s",
+	    j->absent ? "" : "provisioning failed: ", j->why, backoff(gs, j));
+	if (strcmp(why, gw->why) != 0)
+		log_warn("provision", name, "%s", why);
+	if (gw->own.r.map == NULL)
+		set_why(gs, j->gateway, why);
+}
+
+static void
+policy_sent(struct gateways *gs, const struct job *j)
+{
+	struct gateway *gw = &gs->all[j->gateway];
+	const char *name = secret_of(gs, j->gateway)->name;
+
+	if (j->code == NULL)
+		strlcpy(gw->policy, j->good > 0 ? "accepted" : "nothing is set",
+		    sizeof(gw->policy));
+	else if (gw->tries[JOB_POLICY] + 1 < POLICY_TRIES)
+		snprintf(gw->policy, sizeof(gw->policy),
+		    "%.200s; again in %" PRIu64 " s", j->why, backoff(gs, j));
+	else
+		snprintf(
+		    gw->policy, sizeof(gw->policy), "%.200s; given up", j->why);
+	if (j->code != NULL)
+		log_warn("policy", name, "%s", gw->policy);
+	tell(gs, j->gateway);
+}
+
+static void
+done(const struct job *j, void *arg)
+{
+	struct gateways *gs = arg;
+
+	if (secret_of(gs, j->gateway) == NULL)
+		return;
+	if (j->kind == JOB_PROVISION)
+		provisioned(gs, j);
+	else if (j->kind == JOB_POLICY)
+		policy_sent(gs, j);
+	else {
+		gs->enrolled(j, gs);
+		consider(gs, j->gateway);
+	}
+}
+
+/* Configuration. */
+
+void
+gateway_stage(struct gateways *gs)
+{
+	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++) {
+		plan_free(&gs->all[g].next);
+		cred_free(&gs->all[g].kept);
+	}
+}
+
+const char *
+gateway_item(struct gateways *gs, struct msg *m)
+{
+	/* All items begin with the gateway. */
+	struct gateway *gw = &gs->all[m->u.conf_kept.gateway];
+	const char *why;
+
+	if (m->type == MSG_CONF_KEPT) {
+		cred_free(&gw->kept);
+		if ((why = cred_adopt(&gw->kept, m->fd)) != NULL)
+			log_warn("kept", NULL,
+			    "the credential kept by the supervisor %s", why);
+		m->fd = -1;
+		return NULL;
+	}
+	return plan_add(&gw->next, m);
+}
+
+/* The staged settings are those lived by. */
+static void
+take_plan(struct gateways *gs, uint32_t g, const struct secret *is)
+{
+	struct gateway *gw = &gs->all[g];
+
+	if (plan_same(&gw->plan, &gw->next) && strcmp(gw->asked, is->id) == 0) {
+		plan_free(&gw->next);
+		return;
+	}
+	job_cancel(&gs->jobs, g, "the settings changed meanwhile; try again");
+	plan_free(&gw->plan);
+	gw->plan = gw->next;
+	memset(&gw->next, 0, sizeof(gw->next));
+	strlcpy(gw->asked, is->id, sizeof(gw->asked));
+	memset(gw->due, 0, sizeof(gw->due));
+	memset(gw->tries, 0, sizeof(gw->tries));
+	gw->due[JOB_POLICY] = gs->now_ms;
+	memset(&gw->standing, 0, sizeof(gw->standing));
+	if (gs->dir != -1 &&
+	    standing_load(&gw->standing, gs->dir, plan_url(&gw->plan),
+		span_str(gw->asked), gs->text, sizeof(gs->text)) == -1)
+		log_warn("standing", is->name, "%s", gs->text);
+}
+
+/* Out of use at this commit; cleansed when nothing points there any more. */
+static void
+put_away(struct gateways *gs, uint32_t g)
+{
+	struct gateway *gw = &gs->all[g];
+	const int was_kept = is_provisioned(gw);
+
+	gw->old = gw->own;
+	memset(&gw->own, 0, sizeof(gw->own));
+	if (was_kept)
+		keep(gs, g);
+}
+
+/* What the file, if there is one, makes of the own credential. */
+static void
+take_file(struct gateways *gs, uint32_t g, const struct secret *is)
+{
+	struct gateway *gw = &gs->all[g];
+	struct cred c = {0};
+	int r = gs->dir == -1
+	    ? 0
+	    : cred_load(&c, gs->dir, is->name, gw->why, sizeof(gw->why));
+
+	if (r == 1 && !span_eq(c.f[CRED_URL], plan_url(&gw->plan))) {
+		snprintf(gw->why, sizeof(gw->why),
+		    "it was enrolled with %.*s, which is not the url that is "
+		    "set: enroll again",
+		    (int)c.f[CRED_URL].len, c.f[CRED_URL].p);
+		cred_free(&c);
+		r = -1;
+	}
+	gw->refused = r == -1;
+	if (r == -1)
+		log_warn("credential", is->name, "%s", gw->why);
+	/* A file that is damaged takes away nothing that works. */
+	if ((r == -1 && gw->own.r.map != NULL && !is_provisioned(gw)) ||
+	    (r == 0 && is_provisioned(gw)))
+		return;
+	if (gw->own.r.map != NULL)
+		put_away(gs, g);
+	gw->own = c;
+}
+
+static void
+take_kept(struct gateway *gw)
+{
+	if (gw->own.r.map == NULL && !gw->refused) {
+		gw->own = gw->kept;
+		memset(&gw->kept, 0, sizeof(gw->kept));
+	}
+	cred_free(&gw->kept);
+}
+
+static void
+remove_gateway(struct gateways *gs, uint32_t g)
+{
+	struct gateway *gw = &gs->all[g];
+	struct plan next = gw->next;
+	struct cred kept = gw->kept;
+
+	job_cancel(&gs->jobs, g, "the gateway was removed");
+	put_away(gs, g);
+	plan_free(&gw->plan);
+	*gw = (struct gateway){.old = gw->old, .next = next, .kept = kept};
+}
+
+/* Which credential a gateway of the stage has. */
+static void
+choose(struct gateways *gs, uint32_t g, struct secret *is)
+{
+	struct gateway *gw = &gs->all[g];
+	const struct secret *was = &gs->secrets->live[g];
+
+	take_plan(gs, g, is);
+	gw->why[0] = '\0';
+	if (is->pinned) {
+		gw->refused = 0;
+		cred_free(&gw->kept);
+		if (gw->own.r.map != NULL)
+			put_away(gs, g);
+	} else {
+		take_file(gs, g, is);
+		take_kept(gw);
+	}
+	if (is_provisioned(gw) &&
+	    (!span_eq(gw->own.f[CRED_URL], plan_url(&gw->plan)) ||
+		!span_eq(gw->own.f[CRED_ASKED], span_str(gw->asked))))
+		put_away(gs, g);
+	lend(gw, is);
+	if (was->present && !secret_other(gs->secrets, g))
+		return;
+	gw->before = gs->permits->last;
+	gw->due[JOB_POLICY] = gs->now_ms;
+	if (was->present && was->text.p != NULL && is->text.p != NULL &&
+	    is->source != CRED_PROVISIONED)
+		end_mark(gs, g);
+}
+
+void
+gateway_prepare(struct gateways *gs)
+{
+	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++) {
+		const struct secret *was = &gs->secrets->live[g];
+		struct secret *is = &gs->secrets->stage[g];
+
+		if (was->present &&
+		    (!is->present || strcmp(was->name, is->name) != 0))
+			remove_gateway(gs, g);
+		if (is->present)
+			choose(gs, g, is);
+	}
+}
+
+void
+gateway_settle(struct gateways *gs)
+{
+	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++) {
+		cred_free(&gs->all[g].old);
+		if (secret_of(gs, g) != NULL)
+			consider(gs, g);
+	}
+	gateway_tell_all(gs);
+}
+
+/* Events. */
+
+void
+gateway_minted(struct gateways *gs, uint32_t g)
+{
+	struct gateway *gw = &gs->all[g];
+
+	gw->uses[USE_LINK]++;
+	/* Without WORKED in between, the connector does not take it. */
+	if (!is_provisioned(gw) || gw->standing.worked ||
+	    ++gw->unproven < UNPROVEN || gw->renewals >= RENEWALS ||
+	    gw->due[JOB_PROVISION] != 0)
+		return;
+	gw->due[JOB_PROVISION] =
+	    gs->now_ms + ((uint64_t)RENEWAL_MS << gw->renewals++);
+	log_warn("provision", secret_of(gs, g)->name,
+	    "what was provisioned leads to no link: provisioning again");
+}
+
+static void
+on_worked(struct gateways *gs, uint32_t g)
+{
+	struct gateway *gw = &gs->all[g];
+
+	gw->unproven = gw->renewals = 0;
+	if (is_provisioned(gw))
+		gw->due[JOB_PROVISION] = 0;
+	if (gw->standing.worked)
+		return;
+	gw->standing.worked = 1;
+	save_standing(gs, g);
+	tell(gs, g);
+}
+
+static void
+on_revoked(struct gateways *gs, uint32_t g, struct span evidence)
+{
+	struct gateway *gw = &gs->all[g];
+
+	gw->standing.revoked_at = gs->now;
+	log_vis(gw->standing.evidence, sizeof(gw->standing.evidence), evidence);
+	log_warn(
+	    "revoked", secret_of(gs, g)->name, "%s", gw->standing.evidence);
+	gw->due[JOB_PROVISION] = gw->due[JOB_POLICY] = 0;
+	save_standing(gs, g);
+	tell(gs, g);
+}
+
+/* A provisioned credential that was revoked is worth nothing: another one. */
+static void
+on_enable(struct gateways *gs, uint32_t g, const struct msg_enable *m)
+{
+	struct gateway *gw = &gs->all[g];
+	const int marked = gw->standing.revoked_at != 0;
+
+	log_info("enable", secret_of(gs, g)->name,
+	    "by uid %" PRIu64 ", pid %" PRIu64 "%s", m->uid, m->pid,
+	    marked ? ": the mark of revocation is gone" : "");
+	gw->standing.revoked_at = 0;
+	gw->standing.evidence[0] = '\0';
+	if (marked) {
+		save_standing(gs, g);
+		if (is_provisioned(gw))
+			adopt(gs, g, &(struct cred){0});
+	}
+	consider(gs, g);
+	tell(gs, g);
+}
+
+const char *
+gateway_message(struct gateways *gs, const struct msg *m)
+{
+	/* All three begin with the gateway. */
+	uint32_t g = (uint32_t)m->u.worked.gateway;
+	const struct gateway *gw = &gs->all[g];
+
+	/* Removed, or of the credential before: they cross. */
+	if (secret_of(gs, g) == NULL)
+		return NULL;
+	if (m->type == MSG_ENABLE)
+		on_enable(gs, g, &m->u.enable);
+	else if (m->type == MSG_WORKED && m->u.worked.conn > gw->before)
+		on_worked(gs, g);
+	else if (m->type == MSG_REVOKED && m->u.revoked.conn > gw->before)
+		on_revoked(gs, g, m->u.revoked.evidence);
+	return NULL;
+}
+
+void
+gateway_new_dialer(struct gateways *gs)
+{
+	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
+		gs->all[g].before = 0;
+}
+
+/* Start a job, when there is a place. */
+static const char *
+start(struct gateways *gs, uint32_t g, enum job_kind kind, uint32_t cookie,
+    struct span id, struct span token)
+{
+	struct job j = {.kind = kind,
+	    .gateway = g,
+	    .cookie = cookie,
+	    .plan = &gs->all[g].plan};
+
+	span_copy(
+	    j.id, sizeof(j.id), id.len > 0 ? id : span_str(gs->all[g].asked));
+	gs->all[g].due[kind] = 0;
+	return job_start(&gs->jobs, &j, token, gs->now_ms);
+}
+
+/* Provisioning waits for the mark's end, a policy for a credential. */
+static int
+may(struct gateways *gs, uint32_t g, int kind)
+{
+	const struct gateway *gw = &gs->all[g];
+
+	if (gw->due[kind] == 0 || gw->plan.provision == NULL ||
+	    gw->standing.revoked_at != 0)
+		return 0;
+	return kind == JOB_PROVISION || secret_of(gs, g)->text.p != NULL;
+}
+
+uint64_t
+gateway_tick(struct gateways *gs)
+{
+	const struct span none = {NULL, 0};
+	uint64_t first = UINT64_MAX, *due;
+
+	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
+		for (int k = 0; secret_of(gs, g) != NULL && k < JOB_KINDS;
+		     k++) {
+			due = &gs->all[g].due[k];
+			if (!may(gs, g, k))
+				continue;
+			if (*due <= gs->now_ms &&
+			    start(gs, g, (enum job_kind)k, 0, none, none) !=
+				NULL)
+				*due = gs->now_ms + BUSY_MS;
+			if (*due != 0 && *due < first)
+				first = *due;
+		}
+	return job_tick(&gs->jobs, gs->now_ms) < first
+	    ? job_tick(&gs->jobs, gs->now_ms)
+	    : first;
+}
+
+/* Commands. */
+
+static const char *
+refuse(struct gateways *gs, const char *code, const char *text)
+{
+	snprintf(gs->text, sizeof(gs->text), "%s", text);
+	return code;
+}
+
+/* Why the gateway can have no own credential. */
+static const char *
+not_changeable(struct gateways *gs, uint32_t g)
+{
+	if (secret_of(gs, g)->pinned)
+		return refuse(gs, "pinned",
+		    "a secret is pinned (GATEWAY_RELAY_SECRET, secret.file or "
+		    "the credential directory) and goes before an enrolled "
+		    "one: take it away and reload first");
+	if (gs->dir == -1 || plan_url(&gs->all[g].plan).len == 0)
+		return refuse(gs, "storage", "there is no state directory");
+	return NULL;
+}
+
+const char *
+gateway_enroll(struct gateways *gs, uint32_t g, uint32_t cookie,
+    struct span token, struct span id, struct span wake_url)
+{
+	const struct job *running = job_of(&gs->jobs, g);
+	const char *why = not_changeable(gs, g);
+
+	if (why != NULL)
+		return why;
+	if (running != NULL && running->kind == JOB_ENROLL)
+		return refuse(gs, "busy", "an enrolment is under way");
+	job_cancel(&gs->jobs, g, "an enrolment comes before it");
+	span_copy(gs->all[g].wake_url, sizeof(gs->all[g].wake_url), wake_url);
+	why = start(gs, g, JOB_ENROLL, cookie, id, token);
+	return why == NULL ? NULL : refuse(gs, "busy", why);
+}
+
+const char *
+gateway_import(
+    struct gateways *gs, uint32_t g, const struct span f[CRED_FIELDS])
+{
+	const char *why = not_changeable(gs, g), *name = secret_of(gs, g)->name;
+	struct gateway *gw = &gs->all[g];
+	struct cred c;
+
+	if (why != NULL)
+		return why;
+	if (cred_make(&c, f) != NULL)
+		return refuse(gs, "bad_request",
+		    "id or secret are empty, too long, or no text");
+	if (cred_save(&c, gs->dir, name, gs->text, sizeof(gs->text)) == -1) {
+		cred_free(&c);
+		return "storage";
+	}
+	job_cancel(&gs->jobs, g, "an import came before it ended");
+	gw->refused = 0;
+	gw->why[0] = '\0';
+	gw->due[JOB_PROVISION] = 0;
+	end_mark(gs, g);
+	adopt(gs, g, &c);
+	return NULL;
+}
+
+const char *
+gateway_forget(struct gateways *gs, uint32_t g)
+{
+	struct gateway *gw = &gs->all[g];
+
+	if (gs->dir != -1 &&
+	    cred_forget(gs->dir, secret_of(gs, g)->name, gs->text,
+		sizeof(gs->text)) == -1)
+		return "storage";
+	gw->refused = 0;
+	strlcpy(
+	    gw->why, "it was forgotten: enroll or import one", sizeof(gw->why));
+	if (gw->own.r.map != NULL)
+		adopt(gs, g, &(struct cred){0});
+	consider(gs, g);
+	tell(gs, g);
+	return NULL;
+}
+
+int
+gateway_init(struct gateways *gs)
+{
+	gs->ops.mint = mint;
+	gs->ops.used = used;
+	gs->ops.take = take;
+	gs->ops.done = done;
+	gs->jobs.ops = &gs->ops;
+	gs->jobs.arg = gs;
+	gs->all = calloc(LIMIT_GATEWAYS, sizeof(*gs->all));
+	return gs->all == NULL ? -1 : 0;
+}
