@@ -385,6 +385,7 @@ job_cancel(struct jobs *js, uint32_t gateway, const char *why)
 
 	if (j == NULL)
 		return;
+	j->cancelled = 1;
 	j->code = "busy";
 	strlcpy(j->why, why, sizeof(j->why));
 	job_end(js, j);

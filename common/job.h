@@ -28,6 +28,7 @@ struct job {
 	struct exchange x;
 	unsigned item, good; /* next identity; how many went well */
 	uint8_t absent;	     /* a secret could not be opened */
+	uint8_t cancelled;   /* by job_cancel */
 	const char *code; /* of the last failure, as auth.sock says it; NULL */
 	char why[LIMIT_REASON + 1]; /* it in words */
 };

@@ -68,7 +68,7 @@ begin(struct buf *b, int ok)
 }
 
 static void
-refuse(struct authsock *as, uint32_t client, const char *code, const char *text)
+say_no(struct authsock *as, uint32_t client, const char *code, const char *text)
 {
 	struct buf b;
 
@@ -103,7 +103,7 @@ authsock_enrolled(struct authsock *as, const struct job *j)
 	if (j->good > 0)
 		confirm(as, j->cookie, j->gateway);
 	else
-		refuse(as, j->cookie, j->code, j->why);
+		say_no(as, j->cookie, j->code, j->why);
 }
 
 /* Commands.  NULL: answered, or will be; else a code, with gs->text. */
@@ -348,7 +348,7 @@ authsock_line(const struct linesock_client *c, struct span line, void *arg)
 		wrong = as->gs->text;
 	}
 	if (code != NULL)
-		refuse(as, c->id, code, wrong);
+		say_no(as, c->id, code, wrong);
 	if (room != NULL)
 		freezero(room, line.len + 1);
 	as->after(as->arg);

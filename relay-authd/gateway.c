@@ -331,7 +331,9 @@ done(const struct job *j, void *arg)
 
 	if (secret_of(gs, j->gateway) == NULL)
 		return;
-	if (j->kind == JOB_PROVISION)
+	if (j->cancelled && j->kind != JOB_ENROLL)
+		gs->all[j->gateway].due[j->kind] = gs->now_ms + BUSY_MS;
+	else if (j->kind == JOB_PROVISION)
 		provisioned(gs, j);
 	else if (j->kind == JOB_POLICY)
 		policy_sent(gs, j);
@@ -479,9 +481,10 @@ choose(struct gateways *gs, uint32_t g, struct secret *is)
 		take_file(gs, g, is);
 		take_kept(gw);
 	}
-	if (is_provisioned(gw) &&
+	if (gw->own.r.map != NULL &&
 	    (!span_eq(gw->own.f[CRED_URL], plan_url(&gw->plan)) ||
-		!span_eq(gw->own.f[CRED_ASKED], span_str(gw->asked))))
+		(is_provisioned(gw) &&
+		    !span_eq(gw->own.f[CRED_ASKED], span_str(gw->asked)))))
 		put_away(gs, g);
 	lend(gw, is);
 	if (was->present && !secret_other(gs->secrets, g))
@@ -639,7 +642,10 @@ may(struct gateways *gs, uint32_t g, int kind)
 	if (gw->due[kind] == 0 || gw->plan.provision == NULL ||
 	    gw->standing.revoked_at != 0)
 		return 0;
-	return kind == JOB_PROVISION || secret_of(gs, g)->text.p != NULL;
+	if (kind == JOB_PROVISION)
+		return !secret_of(gs, g)->pinned &&
+		    (gw->own.r.map == NULL || is_provisioned(gw));
+	return secret_of(gs, g)->text.p != NULL;
 }
 
 uint64_t

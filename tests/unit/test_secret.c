@@ -201,10 +201,16 @@ items_that_must_not_be(void **state)
 	assert_null(secret_add(&all, &m, -1));
 	assert_string_equal(all.stage[0].reason, "no secret: set one");
 	assert_non_null(secret_add(&all, &m, -1));
+	/* One that is named and cannot be opened is pinned all the same. */
+	assert_false(all.stage[0].pinned);
 	m.gateway = 1;
 	m.source = CRED_FILE;
-	assert_non_null(secret_add(&all, &m, -1));
+	assert_null(secret_add(&all, &m, -1));
+	assert_true(all.stage[1].pinned);
+	assert_null(all.stage[1].text.p);
+	m.gateway = 2;
 	m.source = CRED_NONE;
+	assert_non_null(secret_add(&all, &m, 0));
 	m.id = SPAN_LIT("");
 	assert_non_null(secret_add(&all, &m, -1));
 }
