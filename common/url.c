@@ -352,3 +352,13 @@ url_is_loopback(const struct url *u)
 		return ntohl(a.s_addr) >> 24 == 127;
 	return strcmp(u->host, "localhost") == 0;
 }
+
+int
+url_same(struct span a, struct span b)
+{
+	struct url u, v;
+
+	return url_parse(&u, a) == NULL && url_parse(&v, b) == NULL &&
+	    u.tls == v.tls && u.port == v.port && strcmp(u.host, v.host) == 0 &&
+	    strcmp(u.base, v.base) == 0;
+}

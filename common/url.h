@@ -46,6 +46,9 @@ int url_path(const struct url *u, enum url_use use, char *out, size_t cap);
 /* The whole URL for a use (ws or wss for URL_DIAL, http or https else). */
 int url_text(const struct url *u, enum url_use use, char *out, size_t cap);
 
+/* Whether two configured URLs are good and mean the same. */
+int url_same(struct span a, struct span b);
+
 /* Whether the host is a loopback literal (127.0.0.0/8, ::1) or "localhost":
  * where a connection without TLS never leaves the machine. */
 int url_is_loopback(const struct url *u);

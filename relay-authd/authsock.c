@@ -247,16 +247,6 @@ static const struct {
     {"credentials", 0, cmd_credentials},
 };
 
-static int
-same_url(struct span a, struct span b)
-{
-	struct url u, v;
-
-	return url_parse(&u, a) == NULL && url_parse(&v, b) == NULL &&
-	    u.tls == v.tls && u.port == v.port && strcmp(u.host, v.host) == 0 &&
-	    strcmp(u.base, v.base) == 0;
-}
-
 /* The gateway that a command names, and the URL it may name. */
 static const char *
 find_gateway(struct command *m)
@@ -279,7 +269,7 @@ find_gateway(struct command *m)
 		return "no_gateway";
 	}
 	at = plan_url(&gs->all[m->g].plan);
-	if (url.p == NULL || same_url(url, at))
+	if (url.p == NULL || url_same(url, at))
 		return NULL;
 	snprintf(gs->text, sizeof(gs->text),
 	    "gateway %s is configured for %.*s: set url to %.*s and reload, "

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "gateway.h"
+#include "gateway_priv.h"
 #include "log.h"
 #include "token.h"
 
@@ -27,14 +27,14 @@ static const char *const uses[JOB_KINDS] = {
     [JOB_POLICY] = "policy",
 };
 
-static struct secret *
-secret_of(struct gateways *gs, uint32_t g)
+struct secret *
+gateway_secret(struct gateways *gs, uint32_t g)
 {
 	return secret_get(gs->secrets, g);
 }
 
-static int
-is_provisioned(const struct gateway *gw)
+int
+gateway_provisioned(const struct gateway *gw)
 {
 	return gw->own.r.map != NULL &&
 	    span_eq(gw->own.f[CRED_HOW], SPAN_LIT("provisioned"));
@@ -45,7 +45,7 @@ is_provisioned(const struct gateway *gw)
 static void
 tell(struct gateways *gs, uint32_t g)
 {
-	const struct secret *s = secret_of(gs, g);
+	const struct secret *s = gateway_secret(gs, g);
 	const struct gateway *gw = &gs->all[g];
 	struct msg_credential m = {.gateway = g};
 	struct msg_standing st = {.gateway = g};
@@ -78,14 +78,14 @@ gateway_tell_all(struct gateways *gs)
 }
 
 /* Let the supervisor keep what was provisioned, or nothing. */
-static void
-keep(struct gateways *gs, uint32_t g)
+void
+gateway_keep(struct gateways *gs, uint32_t g)
 {
 	const struct gateway *gw = &gs->all[g];
 	struct msg_keep m = {.gateway = g};
 
 	gs->ops.x.send(ROLE_SUPERVISOR, MSG_KEEP, 0, &m,
-	    is_provisioned(gw) ? gw->own.r.fd : -1, gs);
+	    gateway_provisioned(gw) ? gw->own.r.fd : -1, gs);
 }
 
 /* Standing. */
@@ -98,13 +98,13 @@ save_standing(struct gateways *gs, uint32_t g)
 	if (gs->dir != -1 && plan_url(&gw->plan).len > 0 &&
 	    standing_save(&gw->standing, gs->dir, plan_url(&gw->plan),
 		span_str(gw->asked), gs->text, sizeof(gs->text)) == -1)
-		log_err("standing", secret_of(gs, g)->name,
+		log_err("standing", gateway_secret(gs, g)->name,
 		    "a restart will not know it: %s", gs->text);
 }
 
 /* The credential is another one, by somebody's will. */
-static void
-end_mark(struct gateways *gs, uint32_t g)
+void
+gateway_end_mark(struct gateways *gs, uint32_t g)
 {
 	struct standing *st = &gs->all[g].standing;
 
@@ -117,8 +117,8 @@ end_mark(struct gateways *gs, uint32_t g)
 /* Sources. */
 
 /* What stands in the table of secrets where nothing is pinned. */
-static void
-lend(const struct gateway *gw, struct secret *s)
+void
+gateway_lend(const struct gateway *gw, struct secret *s)
 {
 	if (s->pinned)
 		return;
@@ -131,7 +131,7 @@ lend(const struct gateway *gw, struct secret *s)
 		return;
 	}
 	s->text = gw->own.f[CRED_SECRET];
-	s->source = is_provisioned(gw) ? CRED_PROVISIONED : CRED_ENROLLED;
+	s->source = gateway_provisioned(gw) ? CRED_PROVISIONED : CRED_ENROLLED;
 	s->since = store_number(gw->own.f[CRED_SINCE]);
 	span_copy(s->id, sizeof(s->id), gw->own.f[CRED_ID]);
 	s->reason[0] = '\0';
@@ -142,12 +142,12 @@ static void
 adopt(struct gateways *gs, uint32_t g, const struct cred *c)
 {
 	struct gateway *gw = &gs->all[g];
-	struct secret *s = secret_of(gs, g);
-	const int was_kept = is_provisioned(gw);
+	struct secret *s = gateway_secret(gs, g);
+	const int was_kept = gateway_provisioned(gw);
 	struct cred old = gw->own;
 
 	gw->own = *c;
-	lend(gw, s);
+	gateway_lend(gw, s);
 	if (!s->pinned) {
 		gs->secrets->history[g].generation++;
 		s->minted = 0;
@@ -157,8 +157,8 @@ adopt(struct gateways *gs, uint32_t g, const struct cred *c)
 		gw->tries[JOB_POLICY] = 0;
 	}
 	gw->unproven = 0;
-	if (was_kept || is_provisioned(gw))
-		keep(gs, g);
+	if (was_kept || gateway_provisioned(gw))
+		gateway_keep(gs, g);
 	cred_free(&old);
 	tell(gs, g);
 }
@@ -169,20 +169,20 @@ set_why(struct gateways *gs, uint32_t g, const char *why)
 	struct gateway *gw = &gs->all[g];
 
 	strlcpy(gw->why, why, sizeof(gw->why));
-	lend(gw, secret_of(gs, g));
+	gateway_lend(gw, gateway_secret(gs, g));
 	tell(gs, g);
 }
 
 /* Whether to provision, and when. */
-static void
-consider(struct gateways *gs, uint32_t g)
+void
+gateway_consider(struct gateways *gs, uint32_t g)
 {
 	struct gateway *gw = &gs->all[g];
 	struct span label;
 	char why[LIMIT_REASON + 1];
 
-	if (secret_of(gs, g)->pinned || gw->own.r.map != NULL || gw->refused ||
-	    gw->plan.provision == NULL || gw->plan.nfronted == 0)
+	if (gateway_secret(gs, g)->pinned || gw->own.r.map != NULL ||
+	    gw->refused || gw->plan.provision == NULL || gw->plan.nfronted == 0)
 		return;
 	if (gw->standing.revoked_at != 0)
 		set_why(gs, g, "revoked: nothing is provisioned until enabled");
@@ -190,7 +190,7 @@ consider(struct gateways *gs, uint32_t g)
 		snprintf(why, sizeof(why), "no identity token: %.*s",
 		    (int)label.len, label.p);
 		if (strcmp(why, gw->why) != 0)
-			log_info("provision", secret_of(gs, g)->name,
+			log_info("provision", gateway_secret(gs, g)->name,
 			    "skipped: %s", why);
 		set_why(gs, g, why);
 	} else if (gw->due[JOB_PROVISION] == 0)
@@ -203,7 +203,7 @@ static size_t
 mint(uint32_t g, char token[LIMIT_TOKEN + 1], void *arg)
 {
 	struct gateways *gs = arg;
-	struct secret *s = secret_of(gs, g);
+	struct secret *s = gateway_secret(gs, g);
 	int64_t exp;
 
 	if (s == NULL || s->text.p == NULL)
@@ -220,7 +220,7 @@ used(const struct job *j, const char *outcome, void *arg)
 	struct gateway *gw = &gs->all[j->gateway];
 
 	gw->uses[USE_JOB + j->kind]++;
-	log_info("use", secret_of(gs, j->gateway)->name,
+	log_info("use", gateway_secret(gs, j->gateway)->name,
 	    "%s, use %" PRIu64 ": %s", uses[j->kind],
 	    gw->uses[USE_JOB + j->kind], outcome);
 	if (outcome != j->why)
@@ -235,7 +235,7 @@ take(const struct job *j, const struct msg_xanswer *a, void *arg)
 {
 	struct gateways *gs = arg;
 	struct gateway *gw = &gs->all[j->gateway];
-	const char *name = secret_of(gs, j->gateway)->name, *why;
+	const char *name = gateway_secret(gs, j->gateway)->name, *why;
 	const int enrols = j->kind == JOB_ENROLL;
 	struct cred c;
 	char since[24];
@@ -263,7 +263,7 @@ take(const struct job *j, const struct msg_xanswer *a, void *arg)
 	gw->why[0] = '\0';
 	if (enrols) {
 		gw->refused = 0;
-		end_mark(gs, j->gateway);
+		gateway_end_mark(gs, j->gateway);
 	}
 	adopt(gs, j->gateway, &c);
 	return NULL;
@@ -287,7 +287,7 @@ static void
 provisioned(struct gateways *gs, const struct job *j)
 {
 	struct gateway *gw = &gs->all[j->gateway];
-	const char *name = secret_of(gs, j->gateway)->name;
+	const char *name = gateway_secret(gs, j->gateway)->name;
 	char why[2 * LIMIT_REASON];
 
 	if (j->good > 0) {
@@ -308,7 +308,7 @@ static void
 policy_sent(struct gateways *gs, const struct job *j)
 {
 	struct gateway *gw = &gs->all[j->gateway];
-	const char *name = secret_of(gs, j->gateway)->name;
+	const char *name = gateway_secret(gs, j->gateway)->name;
 
 	if (j->code == NULL)
 		strlcpy(gw->policy, j->good > 0 ? "accepted" : "nothing is set",
@@ -329,7 +329,7 @@ done(const struct job *j, void *arg)
 {
 	struct gateways *gs = arg;
 
-	if (secret_of(gs, j->gateway) == NULL)
+	if (gateway_secret(gs, j->gateway) == NULL)
 		return;
 	if (j->cancelled && j->kind != JOB_ENROLL)
 		gs->all[j->gateway].due[j->kind] = gs->now_ms + BUSY_MS;
@@ -339,187 +339,8 @@ done(const struct job *j, void *arg)
 		policy_sent(gs, j);
 	else {
 		gs->enrolled(j, gs);
-		consider(gs, j->gateway);
+		gateway_consider(gs, j->gateway);
 	}
-}
-
-/* Configuration. */
-
-void
-gateway_stage(struct gateways *gs)
-{
-	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++) {
-		plan_free(&gs->all[g].next);
-		cred_free(&gs->all[g].kept);
-	}
-}
-
-const char *
-gateway_item(struct gateways *gs, struct msg *m)
-{
-	/* All items begin with the gateway. */
-	struct gateway *gw = &gs->all[m->u.conf_kept.gateway];
-	const char *why;
-
-	if (m->type == MSG_CONF_KEPT) {
-		cred_free(&gw->kept);
-		if ((why = cred_adopt(&gw->kept, m->fd)) != NULL)
-			log_warn("kept", NULL,
-			    "the credential kept by the supervisor %s", why);
-		m->fd = -1;
-		return NULL;
-	}
-	return plan_add(&gw->next, m);
-}
-
-/* The staged settings are those lived by. */
-static void
-take_plan(struct gateways *gs, uint32_t g, const struct secret *is)
-{
-	struct gateway *gw = &gs->all[g];
-
-	if (plan_same(&gw->plan, &gw->next) && strcmp(gw->asked, is->id) == 0) {
-		plan_free(&gw->next);
-		return;
-	}
-	job_cancel(&gs->jobs, g, "the settings changed meanwhile; try again");
-	plan_free(&gw->plan);
-	gw->plan = gw->next;
-	memset(&gw->next, 0, sizeof(gw->next));
-	strlcpy(gw->asked, is->id, sizeof(gw->asked));
-	memset(gw->due, 0, sizeof(gw->due));
-	memset(gw->tries, 0, sizeof(gw->tries));
-	gw->due[JOB_POLICY] = gs->now_ms;
-	memset(&gw->standing, 0, sizeof(gw->standing));
-	if (gs->dir != -1 &&
-	    standing_load(&gw->standing, gs->dir, plan_url(&gw->plan),
-		span_str(gw->asked), gs->text, sizeof(gs->text)) == -1)
-		log_warn("standing", is->name, "%s", gs->text);
-}
-
-/* Out of use at this commit; cleansed when nothing points there any more. */
-static void
-put_away(struct gateways *gs, uint32_t g)
-{
-	struct gateway *gw = &gs->all[g];
-	const int was_kept = is_provisioned(gw);
-
-	gw->old = gw->own;
-	memset(&gw->own, 0, sizeof(gw->own));
-	if (was_kept)
-		keep(gs, g);
-}
-
-/* What the file, if there is one, makes of the own credential. */
-static void
-take_file(struct gateways *gs, uint32_t g, const struct secret *is)
-{
-	struct gateway *gw = &gs->all[g];
-	struct cred c = {0};
-	int r = gs->dir == -1
-	    ? 0
-	    : cred_load(&c, gs->dir, is->name, gw->why, sizeof(gw->why));
-
-	if (r == 1 && !span_eq(c.f[CRED_URL], plan_url(&gw->plan))) {
-		snprintf(gw->why, sizeof(gw->why),
-		    "it was enrolled with %.*s, which is not the url that is "
-		    "set: enroll again",
-		    (int)c.f[CRED_URL].len, c.f[CRED_URL].p);
-		cred_free(&c);
-		r = -1;
-	}
-	gw->refused = r == -1;
-	if (r == -1)
-		log_warn("credential", is->name, "%s", gw->why);
-	/* A file that is damaged takes away nothing that works. */
-	if ((r == -1 && gw->own.r.map != NULL && !is_provisioned(gw)) ||
-	    (r == 0 && is_provisioned(gw)))
-		return;
-	if (gw->own.r.map != NULL)
-		put_away(gs, g);
-	gw->own = c;
-}
-
-static void
-take_kept(struct gateway *gw)
-{
-	if (gw->own.r.map == NULL && !gw->refused) {
-		gw->own = gw->kept;
-		memset(&gw->kept, 0, sizeof(gw->kept));
-	}
-	cred_free(&gw->kept);
-}
-
-static void
-remove_gateway(struct gateways *gs, uint32_t g)
-{
-	struct gateway *gw = &gs->all[g];
-	struct plan next = gw->next;
-	struct cred kept = gw->kept;
-
-	job_cancel(&gs->jobs, g, "the gateway was removed");
-	put_away(gs, g);
-	plan_free(&gw->plan);
-	*gw = (struct gateway){.old = gw->old, .next = next, .kept = kept};
-}
-
-/* Which credential a gateway of the stage has. */
-static void
-choose(struct gateways *gs, uint32_t g, struct secret *is)
-{
-	struct gateway *gw = &gs->all[g];
-	const struct secret *was = &gs->secrets->live[g];
-
-	take_plan(gs, g, is);
-	gw->why[0] = '\0';
-	if (is->pinned) {
-		gw->refused = 0;
-		cred_free(&gw->kept);
-		if (gw->own.r.map != NULL)
-			put_away(gs, g);
-	} else {
-		take_file(gs, g, is);
-		take_kept(gw);
-	}
-	if (gw->own.r.map != NULL &&
-	    (!span_eq(gw->own.f[CRED_URL], plan_url(&gw->plan)) ||
-		(is_provisioned(gw) &&
-		    !span_eq(gw->own.f[CRED_ASKED], span_str(gw->asked)))))
-		put_away(gs, g);
-	lend(gw, is);
-	if (was->present && !secret_other(gs->secrets, g))
-		return;
-	gw->before = gs->permits->last;
-	gw->due[JOB_POLICY] = gs->now_ms;
-	if (was->present && was->text.p != NULL && is->text.p != NULL &&
-	    is->source != CRED_PROVISIONED)
-		end_mark(gs, g);
-}
-
-void
-gateway_prepare(struct gateways *gs)
-{
-	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++) {
-		const struct secret *was = &gs->secrets->live[g];
-		struct secret *is = &gs->secrets->stage[g];
-
-		if (was->present &&
-		    (!is->present || strcmp(was->name, is->name) != 0))
-			remove_gateway(gs, g);
-		if (is->present)
-			choose(gs, g, is);
-	}
-}
-
-void
-gateway_settle(struct gateways *gs)
-{
-	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++) {
-		cred_free(&gs->all[g].old);
-		if (secret_of(gs, g) != NULL)
-			consider(gs, g);
-	}
-	gateway_tell_all(gs);
 }
 
 /* Events. */
@@ -531,13 +352,13 @@ gateway_minted(struct gateways *gs, uint32_t g)
 
 	gw->uses[USE_LINK]++;
 	/* Without WORKED in between, the connector does not take it. */
-	if (!is_provisioned(gw) || gw->standing.worked ||
+	if (!gateway_provisioned(gw) || gw->standing.worked ||
 	    ++gw->unproven < UNPROVEN || gw->renewals >= RENEWALS ||
 	    gw->due[JOB_PROVISION] != 0)
 		return;
 	gw->due[JOB_PROVISION] =
 	    gs->now_ms + ((uint64_t)RENEWAL_MS << gw->renewals++);
-	log_warn("provision", secret_of(gs, g)->name,
+	log_warn("provision", gateway_secret(gs, g)->name,
 	    "what was provisioned leads to no link: provisioning again");
 }
 
@@ -547,7 +368,7 @@ on_worked(struct gateways *gs, uint32_t g)
 	struct gateway *gw = &gs->all[g];
 
 	gw->unproven = gw->renewals = 0;
-	if (is_provisioned(gw))
+	if (gateway_provisioned(gw))
 		gw->due[JOB_PROVISION] = 0;
 	if (gw->standing.worked)
 		return;
@@ -563,8 +384,8 @@ on_revoked(struct gateways *gs, uint32_t g, struct span evidence)
 
 	gw->standing.revoked_at = gs->now;
 	log_vis(gw->standing.evidence, sizeof(gw->standing.evidence), evidence);
-	log_warn(
-	    "revoked", secret_of(gs, g)->name, "%s", gw->standing.evidence);
+	log_warn("revoked", gateway_secret(gs, g)->name, "%s",
+	    gw->standing.evidence);
 	gw->due[JOB_PROVISION] = gw->due[JOB_POLICY] = 0;
 	save_standing(gs, g);
 	tell(gs, g);
@@ -577,17 +398,17 @@ on_enable(struct gateways *gs, uint32_t g, const struct msg_enable *m)
 	struct gateway *gw = &gs->all[g];
 	const int marked = gw->standing.revoked_at != 0;
 
-	log_info("enable", secret_of(gs, g)->name,
+	log_info("enable", gateway_secret(gs, g)->name,
 	    "by uid %" PRIu64 ", pid %" PRIu64 "%s", m->uid, m->pid,
 	    marked ? ": the mark of revocation is gone" : "");
 	gw->standing.revoked_at = 0;
 	gw->standing.evidence[0] = '\0';
 	if (marked) {
 		save_standing(gs, g);
-		if (is_provisioned(gw))
+		if (gateway_provisioned(gw))
 			adopt(gs, g, &(struct cred){0});
 	}
-	consider(gs, g);
+	gateway_consider(gs, g);
 	tell(gs, g);
 }
 
@@ -599,7 +420,7 @@ gateway_message(struct gateways *gs, const struct msg *m)
 	const struct gateway *gw = &gs->all[g];
 
 	/* Removed, or of the credential before: they cross. */
-	if (secret_of(gs, g) == NULL)
+	if (gateway_secret(gs, g) == NULL)
 		return NULL;
 	if (m->type == MSG_ENABLE)
 		on_enable(gs, g, &m->u.enable);
@@ -643,9 +464,9 @@ may(struct gateways *gs, uint32_t g, int kind)
 	    gw->standing.revoked_at != 0)
 		return 0;
 	if (kind == JOB_PROVISION)
-		return !secret_of(gs, g)->pinned &&
-		    (gw->own.r.map == NULL || is_provisioned(gw));
-	return secret_of(gs, g)->text.p != NULL;
+		return !gateway_secret(gs, g)->pinned &&
+		    (gw->own.r.map == NULL || gateway_provisioned(gw));
+	return gateway_secret(gs, g)->text.p != NULL;
 }
 
 uint64_t
@@ -655,7 +476,7 @@ gateway_tick(struct gateways *gs)
 	uint64_t first = UINT64_MAX, *due;
 
 	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
-		for (int k = 0; secret_of(gs, g) != NULL && k < JOB_KINDS;
+		for (int k = 0; gateway_secret(gs, g) != NULL && k < JOB_KINDS;
 		     k++) {
 			due = &gs->all[g].due[k];
 			if (!may(gs, g, k))
@@ -685,7 +506,7 @@ refuse(struct gateways *gs, const char *code, const char *text)
 static const char *
 not_changeable(struct gateways *gs, uint32_t g)
 {
-	if (secret_of(gs, g)->pinned)
+	if (gateway_secret(gs, g)->pinned)
 		return refuse(gs, "pinned",
 		    "a secret is pinned (GATEWAY_RELAY_SECRET, secret.file or "
 		    "the credential directory) and goes before an enrolled "
@@ -716,7 +537,8 @@ const char *
 gateway_import(
     struct gateways *gs, uint32_t g, const struct span f[CRED_FIELDS])
 {
-	const char *why = not_changeable(gs, g), *name = secret_of(gs, g)->name;
+	const char *why = not_changeable(gs, g),
+		   *name = gateway_secret(gs, g)->name;
 	struct gateway *gw = &gs->all[g];
 	struct cred c;
 
@@ -733,7 +555,7 @@ gateway_import(
 	gw->refused = 0;
 	gw->why[0] = '\0';
 	gw->due[JOB_PROVISION] = 0;
-	end_mark(gs, g);
+	gateway_end_mark(gs, g);
 	adopt(gs, g, &c);
 	return NULL;
 }
@@ -744,7 +566,7 @@ gateway_forget(struct gateways *gs, uint32_t g)
 	struct gateway *gw = &gs->all[g];
 
 	if (gs->dir != -1 &&
-	    cred_forget(gs->dir, secret_of(gs, g)->name, gs->text,
+	    cred_forget(gs->dir, gateway_secret(gs, g)->name, gs->text,
 		sizeof(gs->text)) == -1)
 		return "storage";
 	gw->refused = 0;
@@ -752,7 +574,7 @@ gateway_forget(struct gateways *gs, uint32_t g)
 	    gw->why, "it was forgotten: enroll or import one", sizeof(gw->why));
 	if (gw->own.r.map != NULL)
 		adopt(gs, g, &(struct cred){0});
-	consider(gs, g);
+	gateway_consider(gs, g);
 	tell(gs, g);
 	return NULL;
 }

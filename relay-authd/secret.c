@@ -55,15 +55,6 @@ secret_abort(struct secrets *s)
 	clear(s->stage);
 }
 
-static void
-copy_text(char *out, size_t cap, struct span text)
-{
-	size_t n = text.len < cap ? text.len : cap - 1;
-
-	memcpy(out, text.p, n);
-	out[n] = '\0';
-}
-
 const char *
 secret_add(struct secrets *s, const struct msg_conf_credential *m, int fd)
 {
@@ -79,11 +70,11 @@ secret_add(struct secrets *s, const struct msg_conf_credential *m, int fd)
 		return "a credential's source and its descriptor disagree";
 	c->present = 1;
 	c->pinned = m->source != CRED_NONE;
-	copy_text(c->name, sizeof(c->name), m->name);
-	copy_text(c->id, sizeof(c->id), m->id);
+	span_copy(c->name, sizeof(c->name), m->name);
+	span_copy(c->id, sizeof(c->id), m->id);
 	c->source = (enum cred_source)m->source;
 	if (fd == -1) {
-		copy_text(c->reason, sizeof(c->reason), m->label);
+		span_copy(c->reason, sizeof(c->reason), m->label);
 		return NULL;
 	}
 	c->text = vault_read(&s->vault, fd, LIMIT_SECRET, &why);

@@ -14,6 +14,8 @@
 
 #include "../../relay-authd/gateway.c"
 
+#include "../../relay-authd/gateway_conf.c"
+
 #include "../../relay-authd/authsock.c"
 
 #include "authd_world.h"

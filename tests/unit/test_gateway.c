@@ -13,6 +13,8 @@
 
 #include "../../relay-authd/gateway.c"
 
+#include "../../relay-authd/gateway_conf.c"
+
 #include "authd_world.h"
 
 #define NOTHING(w, type) assert_null(world_next(w, type))
