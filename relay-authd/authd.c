@@ -310,7 +310,7 @@ mint(struct authd *a, const struct msg *q, struct secret *s)
 	explicit_bzero(token, sizeof(token));
 	log_info(
 	    "mint", s->name, "token for the link, number %" PRIu64, s->minted);
-	gateway_minted(&a->gs, (uint32_t)m.gateway);
+	a->gs.all[m.gateway].uses[USE_LINK]++;
 }
 
 static const char *
@@ -377,7 +377,9 @@ peer_new(enum role peer, void *arg)
 		gateway_tell_all(&a->gs);
 	} else if (peer == ROLE_DIALER) {
 		permit_restart(&a->permits, child_now_ms());
-		gateway_new_dialer(&a->gs);
+		/* Its connections are numbered anew. */
+		for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
+			a->gs.all[g].before = 0;
 	}
 }
 

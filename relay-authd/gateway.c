@@ -14,11 +14,10 @@
 #define BACKOFF_MAX 30000
 #define ABSENT_MS   5000 /* for a file that is not there */
 #define BUSY_MS	    500	 /* until there is a place for a job */
-/* Upgrades with a provisioned credential that led nowhere before it ever
- * worked; then it is provisioned again, so often, ever more rarely. */
-#define UNPROVEN     4
+/* What the connector refuses before it ever worked is provisioned again, so
+ * often, ever more rarely. */
 #define RENEWALS     5
-#define RENEWAL_MS   30000
+#define RENEWAL_MS   5000
 #define POLICY_TRIES 5
 
 static const char *const uses[JOB_KINDS] = {
@@ -156,7 +155,6 @@ adopt(struct gateways *gs, uint32_t g, const struct cred *c)
 		gw->due[JOB_POLICY] = gs->now_ms;
 		gw->tries[JOB_POLICY] = 0;
 	}
-	gw->unproven = 0;
 	if (was_kept || gateway_provisioned(gw))
 		gateway_keep(gs, g);
 	cred_free(&old);
@@ -214,6 +212,16 @@ mint(uint32_t g, char token[LIMIT_TOKEN + 1], void *arg)
 }
 
 static void
+note_refusal(struct gateways *gs, uint32_t g, const char *what, struct span why)
+{
+	struct gateway *gw = &gs->all[g];
+
+	gw->refused_at = gs->now;
+	gw->refused_what = what;
+	log_vis(gw->refused_why, sizeof(gw->refused_why), why);
+}
+
+static void
 used(const struct job *j, const char *outcome, void *arg)
 {
 	struct gateways *gs = arg;
@@ -223,11 +231,8 @@ used(const struct job *j, const char *outcome, void *arg)
 	log_info("use", gateway_secret(gs, j->gateway)->name,
 	    "%s, use %" PRIu64 ": %s", uses[j->kind],
 	    gw->uses[USE_JOB + j->kind], outcome);
-	if (outcome != j->why)
-		return;
-	gw->refused_at = gs->now;
-	gw->refused_what = uses[j->kind];
-	strlcpy(gw->refused_why, outcome, sizeof(gw->refused_why));
+	if (outcome == j->why)
+		note_refusal(gs, j->gateway, uses[j->kind], span_str(outcome));
 }
 
 static const char *
@@ -345,21 +350,21 @@ done(const struct job *j, void *arg)
 
 /* Events. */
 
-void
-gateway_minted(struct gateways *gs, uint32_t g)
+/* What was provisioned and never worked is provisioned again. */
+static void
+on_refused(struct gateways *gs, uint32_t g, struct span reason)
 {
 	struct gateway *gw = &gs->all[g];
 
-	gw->uses[USE_LINK]++;
-	/* Without WORKED in between, the connector does not take it. */
+	note_refusal(gs, g, "link", reason);
 	if (!gateway_provisioned(gw) || gw->standing.worked ||
-	    ++gw->unproven < UNPROVEN || gw->renewals >= RENEWALS ||
-	    gw->due[JOB_PROVISION] != 0)
+	    gw->renewals >= RENEWALS || gw->due[JOB_PROVISION] != 0 ||
+	    job_of(&gs->jobs, g) != NULL)
 		return;
 	gw->due[JOB_PROVISION] =
 	    gs->now_ms + ((uint64_t)RENEWAL_MS << gw->renewals++);
 	log_warn("provision", gateway_secret(gs, g)->name,
-	    "what was provisioned leads to no link: provisioning again");
+	    "the connector refuses what was provisioned: once more");
 }
 
 static void
@@ -367,7 +372,7 @@ on_worked(struct gateways *gs, uint32_t g)
 {
 	struct gateway *gw = &gs->all[g];
 
-	gw->unproven = gw->renewals = 0;
+	gw->renewals = 0;
 	if (gateway_provisioned(gw))
 		gw->due[JOB_PROVISION] = 0;
 	if (gw->standing.worked)
@@ -415,7 +420,7 @@ on_enable(struct gateways *gs, uint32_t g, const struct msg_enable *m)
 const char *
 gateway_message(struct gateways *gs, const struct msg *m)
 {
-	/* All three begin with the gateway. */
+	/* All of them begin with the gateway. */
 	uint32_t g = (uint32_t)m->u.worked.gateway;
 	const struct gateway *gw = &gs->all[g];
 
@@ -426,16 +431,11 @@ gateway_message(struct gateways *gs, const struct msg *m)
 		on_enable(gs, g, &m->u.enable);
 	else if (m->type == MSG_WORKED && m->u.worked.conn > gw->before)
 		on_worked(gs, g);
+	else if (m->type == MSG_REFUSED && m->u.refused.conn > gw->before)
+		on_refused(gs, g, m->u.refused.reason);
 	else if (m->type == MSG_REVOKED && m->u.revoked.conn > gw->before)
 		on_revoked(gs, g, m->u.revoked.evidence);
 	return NULL;
-}
-
-void
-gateway_new_dialer(struct gateways *gs)
-{
-	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
-		gs->all[g].before = 0;
 }
 
 /* Start a job, when there is a place. */

@@ -25,7 +25,6 @@ struct gateway {
 	char why[LIMIT_REASON + 1];    /* why there is no own one */
 	char policy[LIMIT_REASON + 1]; /* its state in words */
 	uint8_t refused;   /* its file is there and cannot be used */
-	unsigned unproven; /* mints since it was provisioned */
 	unsigned renewals; /* for the connector's refusals */
 	unsigned tries[JOB_KINDS];
 	uint64_t due[JOB_KINDS]; /* when to try; 0: not */
@@ -63,12 +62,8 @@ void gateway_settle(struct gateways *gs);
 
 /* Tell the engine of all. */
 void gateway_tell_all(struct gateways *gs);
-/* The engine says WORKED, REVOKED or ENABLE.  NULL, or a phrase. */
+/* The engine says WORKED, REFUSED, REVOKED or ENABLE.  NULL, or a phrase. */
 const char *gateway_message(struct gateways *gs, const struct msg *m);
-/* Another dialer: connections are numbered anew. */
-void gateway_new_dialer(struct gateways *gs);
-/* A token was minted for a link. */
-void gateway_minted(struct gateways *gs, uint32_t g);
 /* Do what is due.  Returns when the next is. */
 uint64_t gateway_tick(struct gateways *gs);
 

@@ -303,6 +303,9 @@ world_engine(struct world *w, enum msg_type type, uint64_t conn)
 	if (type == MSG_REVOKED) {
 		m.u.revoked.conn = conn;
 		m.u.revoked.evidence = SPAN_LIT("4401 twice\nand more");
+	} else if (type == MSG_REFUSED) {
+		m.u.refused.conn = conn;
+		m.u.refused.reason = SPAN_LIT("4401");
 	} else if (type == MSG_WORKED)
 		m.u.worked.conn = conn;
 	assert_null(gateway_message(&w->gs, &m));

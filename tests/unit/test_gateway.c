@@ -276,8 +276,8 @@ test_renewed_when_it_never_worked(void **state)
 	world_grant(w, "stale");
 	generation = (uint32_t)world_credential(w)->generation;
 	for (int round = 0; round < RENEWALS; round++) {
-		for (int i = 0; i < UNPROVEN; i++)
-			gateway_minted(&w->gs, 0);
+		for (int i = 0; i < 3; i++)
+			world_engine(w, MSG_REFUSED, 5);
 		world_wait(w, ((uint64_t)RENEWAL_MS << round) - 1);
 		NOTHING(w, MSG_WANT_SECRET);
 		world_wait(w, 1);
@@ -287,9 +287,10 @@ test_renewed_when_it_never_worked(void **state)
 	assert_int_equal(
 	    world_credential(w)->generation, generation + RENEWALS);
 	for (int i = 0; i < 100; i++)
-		gateway_minted(&w->gs, 0);
+		world_engine(w, MSG_REFUSED, 5);
 	world_wait(w, 3600000);
 	NOTHING(w, MSG_WANT_SECRET);
+	assert_string_equal(w->gs.all[0].refused_what, "link");
 }
 
 static void
@@ -303,7 +304,7 @@ test_not_renewed_once_it_worked(void **state)
 	world_engine(w, MSG_WORKED, 7);
 	assert_true(world_last(w, MSG_STANDING)->u.standing.worked);
 	for (int i = 0; i < 100; i++)
-		gateway_minted(&w->gs, 0);
+		world_engine(w, MSG_REFUSED, 8);
 	world_wait(w, 3600000);
 	NOTHING(w, MSG_WANT_SECRET);
 }
