@@ -77,6 +77,9 @@
  * is not read, below low again. */
 #define LIMIT_PENDING_HIGH (16U * 1024 * 1024)
 #define LIMIT_PENDING_LOW  (8U * 1024 * 1024)
+/* Above this no event is taken at all: what was at hand when the link was to
+ * be left alone fits in. */
+#define LIMIT_PENDING_MAX (LIMIT_PENDING_HIGH + 2 * LIMIT_LINE)
 /* Outbound requests without an answer: of one agent, and of one gateway. */
 #define LIMIT_OUTBOUND_AGENT 1024
 #define LIMIT_OUTBOUND	     4096

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "control_priv.h"
+#include "engine_cred.h"
 #include "log.h"
 #include "status.h"
 
@@ -54,6 +55,7 @@ static void run_watch(struct request *r);
 static void run_tap(struct request *r);
 static void run_send(struct request *r);
 static void run_reload(struct request *r);
+static void run_enable(struct request *r);
 
 static const struct command commands[] = {
     {"status", 1, 0, M(M_GATEWAY), 0, run_status},
@@ -61,6 +63,7 @@ static const struct command commands[] = {
     {"tap", 0, 0, M(M_GATEWAY) | M(M_CONTENT), 0, run_tap},
     {"send", 0, 1, M(M_GATEWAY) | M(M_ACTION), M(M_ACTION), run_send},
     {"reload", 0, 1, 0, 0, run_reload},
+    {"enable", 0, 1, M(M_GATEWAY), 0, run_enable},
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -146,6 +149,17 @@ named_gateway(struct request *r)
 	return r->eg == NULL ? no_gateway(r, name) : 0;
 }
 
+/* The same, or the only one there is. */
+static int
+one_gateway(struct request *r)
+{
+	if (named_gateway(r) == -1)
+		return -1;
+	if (r->eg == NULL)
+		r->eg = engine_find(r->c->control->e, (struct span){NULL, 0});
+	return r->eg == NULL ? no_gateway(r, (struct span){NULL, 0}) : 0;
+}
+
 static void
 run_status(struct request *r)
 {
@@ -206,14 +220,8 @@ run_send(struct request *r)
 	const char *why;
 	uint64_t cookie;
 
-	if (named_gateway(r) == -1)
+	if (one_gateway(r) == -1)
 		return;
-	if (r->eg == NULL)
-		r->eg = engine_find(e, (struct span){NULL, 0});
-	if (r->eg == NULL) {
-		no_gateway(r, (struct span){NULL, 0});
-		return;
-	}
 	name = json_str(r->doc, json_get(r->doc, r->at[M_ACTION], "op"),
 	    scratch, sizeof(scratch));
 	if (name.p == NULL) {
@@ -280,6 +288,31 @@ run_reload(struct request *r)
 	    client_answered(c->control, cookie) == c)
 		control_refuse(
 		    c, "busy", "a reload cannot be asked for now; try again");
+}
+
+/* The mark is relay-authd's to take away; the link dials when it has. */
+static void
+run_enable(struct request *r)
+{
+	struct client *c = r->c;
+	const struct gateway *gw;
+
+	if (one_gateway(r) == -1)
+		return;
+	gw = r->eg->gw;
+	if (!gw->link.revoked) {
+		control_refuse(c, "refused",
+		    "gateway %s is not disabled; it is %s", r->eg->name,
+		    link_public(gw));
+		return;
+	}
+	log_info(
+	    "control", r->eg->name, "enable by uid %u, pid %d", c->uid, c->pid);
+	if (engine_cred_enable(r->eg, c->uid, c->pid) == -1)
+		control_refuse(
+		    c, "busy", "relay-authd is being restarted; try again");
+	else
+		reply_ok(c);
 }
 
 void

@@ -19,6 +19,7 @@
 #include "control.h"
 #include "engine.h"
 #include "engine_conf.h"
+#include "engine_cred.h"
 #include "engine_link.h"
 #include "log.h"
 #include "tls.h"
@@ -54,6 +55,7 @@ void
 engine_now(struct engine *e)
 {
 	core_now(e->core, engine_clock());
+	core_wall(e->core, (int64_t)(engine_wall() * 1000));
 }
 
 /* The turn's end follows every batch of events anyway. */
@@ -164,12 +166,14 @@ static const struct core_io core_io = {
     .tls = engine_link_tls,
     .mint = engine_link_mint,
     .upgrade = engine_link_upgrade,
+    .ask = engine_link_ask,
     .drop = engine_link_drop,
     .link_output = engine_link_output,
     .link_read = engine_link_read,
     .agent_send = agent_sock_send,
     .agent_close = agent_sock_end,
     .state_changed = state_changed,
+    .fared = engine_cred_fared,
     .send_result = send_result,
     .remark = remark,
     .tap = tap,
@@ -379,7 +383,7 @@ tear_down(struct engine *e)
 	for (i = 0; i < LIMIT_GATEWAYS; i++)
 		if (e->gw[i] != NULL)
 			engine_conf_remove(e, e->gw[i]);
-	engine_link_forget_early(e);
+	engine_cred_forget(e);
 	control_free(e->control);
 	agent_sock_fini(e);
 	conn_fini(e);

@@ -5,6 +5,7 @@
  *   engine.c    the process: loop, turn, clock, core_io, stop
  *   engine_conf.c  the configuration slice: stage, check, commit
  *   engine_link.c  a gateway's dials, tokens and connections
+ *   engine_cred.c  what relay-authd tells of a credential, and is told
  *   conn.c      a byte stream to the connector, TLS or plain
  *   upgrade.c   the opening handshake over it
  *   ca.c        CA bundles to TLS contexts
@@ -47,9 +48,27 @@ struct engine_cred {
 	uint32_t generation;
 	enum cred_source source;
 	char id[LIMIT_ID + 1];
+	char tenant[LIMIT_ID + 1];
+	char policy[LIMIT_REASON + 1];
 	char reason[LIMIT_REASON + 1];
 	int64_t since; /* Unix seconds */
 	uint64_t minted;
+};
+
+/* And of how it fared, from then on also by what we found. */
+struct engine_standing {
+	uint8_t worked, revoked;
+	uint8_t unsure;	    /* REVOKED was sent, and not heard of yet */
+	uint64_t conn;	    /* of REVOKED */
+	int64_t revoked_at; /* Unix seconds */
+	char *evidence;	    /* NULL: none */
+};
+
+/* Both, until they are complete and the gateway is there. */
+struct engine_told {
+	struct engine_cred cred;
+	struct engine_standing standing;
+	uint8_t whole;
 };
 
 /* The world's part of a gateway: gw->io points here. */
@@ -64,8 +83,10 @@ struct engine_gw {
 	struct ca *ca; /* NULL: plain */
 	char ca_label[LIMIT_PATH + 1];
 	struct engine_cred cred;
+	struct engine_standing standing;
 	struct conn *conn;	   /* NULL: no connection */
 	uint64_t conn_id;	   /* the dialer's number of it */
+	uint64_t token_conn;	   /* of the connection of the last token */
 	uint32_t dial_corr;	   /* of the dial under way; 0: none */
 	struct listener *listener; /* agent/<name>.sock */
 	int64_t state_since;	   /* Unix seconds of the public state */
@@ -105,7 +126,8 @@ struct engine {
 	struct agent_socks *agents;
 	struct ca_set *cas;
 	struct engine_stage *stage; /* NULL: no configuration under way */
-	struct engine_cred *early[LIMIT_GATEWAYS]; /* told before the commit */
+	struct engine_told *told[LIMIT_GATEWAYS]; /* not complete, or told
+						   * before the commit */
 	struct event *timer;
 	int timer_fd;
 	uint64_t armed;	   /* core time the timer is set to; TIMER_NEVER */

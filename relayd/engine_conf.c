@@ -15,7 +15,7 @@
 #include "conn.h"
 #include "control.h"
 #include "engine_conf.h"
-#include "engine_link.h"
+#include "engine_cred.h"
 #include "log.h"
 
 /* Log lines of one gateway that the core asks for: some at once, then a few
@@ -360,7 +360,7 @@ add(struct engine *e, unsigned index, struct staged *st)
 	e->ngw++;
 	engine_state(eg);
 	take_listener(eg, st);
-	engine_link_early(eg);
+	engine_cred_early(eg);
 }
 
 static void
@@ -368,8 +368,10 @@ change(struct engine_gw *eg, struct staged *st)
 {
 	take_settings(eg, st);
 	take_listener(eg, st);
-	if (st->changed)
-		core_gateway_change(eg->gw, &st->conf);
+	if (!st->changed)
+		return;
+	eg->standing.unsure = 0; /* perhaps it was another connector's */
+	core_gateway_change(eg->gw, &st->conf);
 }
 
 void
@@ -383,6 +385,7 @@ engine_conf_remove(struct engine *e, struct engine_gw *eg)
 	ca_release(eg->ca);
 	if (eg->seen != NULL)
 		munmap(eg->seen, LIMIT_SEEN_BYTES);
+	free(eg->standing.evidence);
 	free(eg);
 }
 

@@ -6,6 +6,7 @@
 
 #include "child.h"
 #include "conn.h"
+#include "engine_cred.h"
 #include "engine_link.h"
 #include "log.h"
 #include "upgrade.h"
@@ -183,6 +184,16 @@ engine_link_upgrade(void *arg, struct gateway *gw)
 }
 
 void
+engine_link_ask(void *arg, struct gateway *gw)
+{
+	struct engine_gw *eg = gw->io;
+
+	(void)arg;
+	if (upgrade_ask(eg) == -1)
+		conn_fail(eg->conn, "the time cannot be asked for: no memory");
+}
+
+void
 engine_link_drop(void *arg, struct gateway *gw)
 {
 	struct engine *e = arg;
@@ -308,6 +319,7 @@ on_token(struct engine *e, struct engine_gw *eg, struct msg *m)
 	eg->cred.minted++;
 	if (eg->conn_id != m->u.token.conn)
 		return NULL;
+	eg->token_conn = eg->conn_id;
 	/* The core asks for the upgrade at once; the pipe wipes its packet. */
 	eg->token = m->u.token.token;
 	link_event(eg->gw, LE_TOKEN, "token minted");
@@ -332,85 +344,6 @@ on_mint_refused(struct engine *e, struct engine_gw *eg, struct msg *m)
 	return NULL;
 }
 
-static void
-cred_set(struct engine_cred *c, const struct msg_credential *m)
-{
-	c->known = 1;
-	c->usable = m->usable != 0;
-	c->generation = (uint32_t)m->generation;
-	c->source = (enum cred_source)m->source;
-	span_copy(c->id, sizeof(c->id), m->id);
-	span_copy(c->reason, sizeof(c->reason), m->reason);
-	c->since = (int64_t)m->since;
-	c->minted = m->minted;
-}
-
-/* Told of a gateway that we do not have: our configuration is still on its
- * way, or its commit crosses ours. */
-static void
-keep_early(struct engine *e, uint64_t index, const struct msg_credential *m)
-{
-	struct engine_cred **c = &e->early[index];
-
-	if (*c == NULL && (*c = calloc(1, sizeof(**c))) == NULL)
-		return;
-	cred_set(*c, m);
-}
-
-/* Generations count within one relay-authd: after its restart the first word
- * says nothing about a change. */
-static void
-use_credential(struct engine_gw *eg, const struct engine_cred *c)
-{
-	int fresh = eg->cred.known && !eg->cred_first &&
-	    eg->cred.generation != c->generation;
-
-	eg->cred = *c;
-	eg->cred_first = 0;
-	core_credential(eg->gw, c->usable, fresh,
-	    c->reason[0] != '\0' ? c->reason
-		: fresh		 ? "the credential changed"
-				 : "a credential is there");
-}
-
-static const char *
-on_credential(struct engine *e, struct engine_gw *eg, struct msg *m)
-{
-	struct engine_cred c;
-
-	if (eg == NULL) {
-		keep_early(e, m->u.credential.gateway, &m->u.credential);
-		return NULL;
-	}
-	memset(&c, 0, sizeof(c));
-	cred_set(&c, &m->u.credential);
-	use_credential(eg, &c);
-	return NULL;
-}
-
-void
-engine_link_early(struct engine_gw *eg)
-{
-	struct engine_cred *c = eg->e->early[eg->index];
-
-	if (c == NULL)
-		return;
-	eg->e->early[eg->index] = NULL;
-	use_credential(eg, c);
-	free(c);
-}
-
-void
-engine_link_forget_early(struct engine *e)
-{
-	unsigned i;
-
-	for (i = 0; i < LIMIT_GATEWAYS; i++) {
-		free(e->early[i]);
-		e->early[i] = NULL;
-	}
-}
-
 /* Peers. */
 
 /* All these messages begin with the gateway's index. */
@@ -424,7 +357,8 @@ static const struct {
     {MSG_DIAL_FAILED, on_dial_failed},
     {MSG_TOKEN, on_token},
     {MSG_MINT_REFUSED, on_mint_refused},
-    {MSG_CREDENTIAL, on_credential},
+    {MSG_CREDENTIAL, engine_cred_told},
+    {MSG_STANDING, engine_cred_standing},
 };
 
 const char *
@@ -493,7 +427,7 @@ engine_link_peer_new(enum role peer, void *arg)
 
 	engine_now(e);
 	if (peer == ROLE_AUTHD)
-		engine_link_forget_early(e);
+		engine_cred_forget(e);
 	for (i = 0; i < LIMIT_GATEWAYS; i++) {
 		if (e->gw[i] == NULL)
 			continue;

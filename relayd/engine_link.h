@@ -11,6 +11,7 @@ void engine_link_dial(void *arg, struct gateway *gw);
 void engine_link_tls(void *arg, struct gateway *gw);
 void engine_link_mint(void *arg, struct gateway *gw);
 void engine_link_upgrade(void *arg, struct gateway *gw);
+void engine_link_ask(void *arg, struct gateway *gw);
 void engine_link_drop(void *arg, struct gateway *gw);
 void engine_link_output(void *arg, struct gateway *gw);
 void engine_link_read(void *arg, struct gateway *gw, int on);
@@ -19,9 +20,5 @@ void engine_link_read(void *arg, struct gateway *gw, int on);
 const char *engine_link_message(enum role peer, struct msg *m, void *arg);
 const char *engine_link_lacking(enum role peer, struct msg *m, void *arg);
 void engine_link_peer_new(enum role peer, void *arg);
-
-/* What relay-authd told of a gateway before it was there. */
-void engine_link_early(struct engine_gw *eg);
-void engine_link_forget_early(struct engine *e);
 
 #endif

@@ -33,6 +33,7 @@ static const struct {
     C(lines_bad),
     C(events_in),
     C(replays),
+    C(events_left),
     C(delivered),
     C(redelivered),
     C(agent_acks),
@@ -55,6 +56,8 @@ static const char *const cred_name[] = {
     [CRED_FILE] = "file",
     [CRED_DIRECTORY] = "directory",
     [CRED_ENV] = "environment",
+    [CRED_ENROLLED] = "enrolled",
+    [CRED_PROVISIONED] = "provisioned",
 };
 
 /* The moment a document is made for. */
@@ -126,8 +129,8 @@ put_ago(struct buf *b, const char *key, const struct moment *m, uint64_t at)
 }
 
 static void
-put_credential(
-    struct buf *b, const struct moment *m, const struct engine_cred *c)
+put_credential(struct buf *b, const struct moment *m,
+    const struct engine_cred *c, int worked)
 {
 	int64_t age = (int64_t)m->wall - c->since;
 
@@ -138,6 +141,26 @@ put_credential(
 	put_int(b, "age_s", c->known && c->since > 0, age < 0 ? 0 : age);
 	json_put_member_int(b, "minted", (int64_t)c->minted);
 	put_text(b, "reason", c->reason);
+	put_text(b, "tenant", c->tenant);
+	put_text(b, "policy", c->policy);
+	json_put_member_bool(b, "worked", worked);
+	buf_adds(b, SPAN_LIT("}"));
+}
+
+/* The mark of a revocation. */
+static void
+put_revoked(struct buf *b, const struct engine_gw *eg)
+{
+	const struct engine_standing *s = &eg->standing;
+
+	json_put_key(b, "revoked");
+	if (!eg->gw->link.revoked) {
+		buf_adds(b, SPAN_LIT("null"));
+		return;
+	}
+	buf_adds(b, SPAN_LIT("{"));
+	json_put_member_int(b, "at", s->revoked_at);
+	put_text(b, "evidence", s->evidence);
 	buf_adds(b, SPAN_LIT("}"));
 }
 
@@ -201,8 +224,9 @@ put_link(struct buf *b, const struct moment *m, const struct engine_gw *eg)
 	json_put_member_str(b, "reason", span_str(l->reason));
 	json_put_member_str(b, "url", span_str(eg->url_text));
 	put_text(b, "gateway_id", eg->cred.id);
-	json_put_member_raw(b, "tenant", null_span);
-	put_credential(b, m, &eg->cred);
+	put_text(b, "tenant", eg->cred.tenant);
+	put_credential(b, m, &eg->cred, link_worked(l));
+	put_revoked(b, eg);
 	put_identities(b, &gw->conf);
 	json_put_member_int(b, "attempt", l->attempt);
 	if (l->state == LINK_WAIT)

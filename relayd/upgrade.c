@@ -14,11 +14,15 @@
  * header lines.  Reserved at once, so that the token is never moved about. */
 #define REQUEST_MAX (URL_PATH_MAX + URL_HOST_MAX + LIMIT_TOKEN + 1024)
 
+/* Bytes of a reason phrase that are shown: room is left for the clock's. */
+#define REASON_SHOWN 96
+
 struct upgrade {
 	struct engine_gw *eg;
 	const struct conn_ops *then;
 	struct buf request; /* holds the token until it is written */
 	uint8_t sent;
+	uint8_t asks; /* no upgrade: for the Date of the answer alone */
 	char key[WSHAKE_KEY_LEN + 1];
 };
 
@@ -34,6 +38,27 @@ static const struct conn_ops ops = {
     .ended = on_ended,
 };
 
+static struct upgrade *
+upgrade_new(struct engine_gw *eg)
+{
+	struct upgrade *u = calloc(1, sizeof(*u));
+
+	if (u == NULL)
+		return NULL;
+	u->eg = eg;
+	buf_init(&u->request, REQUEST_MAX);
+	eg->upgrade = u;
+	return u;
+}
+
+static int
+begin(struct upgrade *u)
+{
+	conn_set_ops(u->eg->conn, &ops, u);
+	conn_want_write(u->eg->conn);
+	return 0;
+}
+
 int
 upgrade_begin(
     struct engine_gw *eg, struct span token, const struct conn_ops *then)
@@ -43,21 +68,40 @@ upgrade_begin(
 
 	upgrade_end(eg);
 	if (getrandom(random, sizeof(random), 0) != sizeof(random) ||
-	    (u = calloc(1, sizeof(*u))) == NULL)
+	    (u = upgrade_new(eg)) == NULL)
 		return -1;
-	u->eg = eg;
 	u->then = then;
 	wshake_key(u->key, random);
-	buf_init(&u->request, REQUEST_MAX);
-	eg->upgrade = u;
 	if (buf_reserve(&u->request, REQUEST_MAX) == NULL ||
 	    wshake_request(&u->request, &eg->url, u->key, token) == -1) {
 		upgrade_end(eg);
 		return -1;
 	}
-	conn_set_ops(eg->conn, &ops, u);
-	conn_want_write(eg->conn);
-	return 0;
+	return begin(u);
+}
+
+int
+upgrade_ask(struct engine_gw *eg)
+{
+	char path[URL_PATH_MAX + sizeof("/relay")];
+	struct upgrade *u;
+
+	upgrade_end(eg);
+	if ((u = upgrade_new(eg)) == NULL)
+		return -1;
+	u->asks = 1;
+	if (url_path(&eg->url, URL_DIAL, path, sizeof(path)) == -1 ||
+	    buf_addf(&u->request,
+		"GET %s HTTP/1.1\r\n"
+		"Host: %s\r\n"
+		"Connection: close\r\n"
+		"User-Agent: relayd\r\n"
+		"\r\n",
+		path, eg->url.authority) == -1) {
+		upgrade_end(eg);
+		return -1;
+	}
+	return begin(u);
 }
 
 void
@@ -98,8 +142,10 @@ on_ended(void *arg, const char *why)
 	struct upgrade *u = arg;
 
 	engine_now(u->eg->e);
-	link_event(
-	    u->eg->gw, LE_LOST, "while the upgrade was under way: %s", why);
+	link_event(u->eg->gw, LE_LOST, "while the %s: %s",
+	    u->asks ? "connector's time was asked for"
+		    : "upgrade was under way",
+	    why);
 }
 
 /* How far the peer's clock is from ours. */
@@ -111,7 +157,7 @@ note_date(struct engine_gw *eg, const struct http_head *head)
 
 	if (date.p == NULL || (t = http_date(date)) == -1)
 		return;
-	eg->gw->link.clock_skew_s = (int64_t)t - (int64_t)engine_wall();
+	link_date(eg->gw, (int64_t)t);
 }
 
 /* The peer answered with a status of its own; link_event makes its reason safe
@@ -119,13 +165,15 @@ note_date(struct engine_gw *eg, const struct http_head *head)
 static void
 refused(struct engine_gw *eg, const struct http_head *head)
 {
-	int n = (int)(head->reason.len < LIMIT_REASON ? head->reason.len
-						      : LIMIT_REASON);
+	int n = (int)(head->reason.len < REASON_SHOWN ? head->reason.len
+						      : REASON_SHOWN);
+	char clock[REFUSAL_CLOCK];
 
 	link_http_status(eg->gw, head->status);
 	link_event(eg->gw, LE_UPGRADE_REFUSED,
-	    "the upgrade was answered with HTTP %d%s%.*s", head->status,
-	    n > 0 ? " " : "", n, head->reason.p);
+	    "the upgrade was answered with HTTP %d%s%.*s%s", head->status,
+	    n > 0 ? " " : "", n, head->reason.p,
+	    refusal_clock(&eg->gw->link, clock));
 }
 
 /* A whole head is there. */
@@ -136,6 +184,10 @@ answered(struct upgrade *u, const struct http_head *head)
 	const char *why;
 
 	note_date(eg, head);
+	if (u->asks) {
+		refusal_answered(eg->gw);
+		return;
+	}
 	if (head->status != 101) {
 		refused(eg, head);
 		return;

@@ -17,6 +17,12 @@ struct upgrade;
  */
 int upgrade_begin(
     struct engine_gw *eg, struct span token, const struct conn_ops *then);
+/*
+ * Send a plain request, without bearer, for the Date of its answer: link_date()
+ * and refusal_answered() follow from the loop (LE_UPGRADE_REFUSED or LE_LOST
+ * without an answer).  0, or -1 without memory.
+ */
+int upgrade_ask(struct engine_gw *eg);
 /* Give it up, or free it when it is done; eg->upgrade is NULL then. */
 void upgrade_end(struct engine_gw *eg);
 

@@ -217,6 +217,10 @@ arrival_event(struct gateway *gw, const struct arrival *in)
 
 	gw->count.events_in++;
 	gw->link.last_event = gw->core->now;
+	if (!delivery_room(gw, in->line.len)) {
+		gw->count.events_left++;
+		return NULL;
+	}
 	if ((why = read_cid(
 		 gw, in->buffer_id, scratch, sizeof(scratch), &cid)) != NULL)
 		return why;

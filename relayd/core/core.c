@@ -52,6 +52,18 @@ core_now(struct core *c, uint64_t now)
 		c->now = now;
 }
 
+void
+core_wall(struct core *c, int64_t unix_ms)
+{
+	c->wall = unix_ms - (int64_t)c->now;
+}
+
+int64_t
+core_unix(const struct core *c)
+{
+	return (c->wall + (int64_t)c->now) / 1000;
+}
+
 uint64_t
 core_random(struct core *c, uint64_t n)
 {
@@ -270,7 +282,10 @@ core_gateway_change(struct gateway *gw, const struct gateway_conf *conf)
 	}
 	free_conf(&gw->conf);
 	gw->conf = fresh;
-	link_leave(gw, 1, 0);
+	/* Perhaps another connector: relay-authd says how it fared there. */
+	gw->link.ever_up = 0;
+	refusal_forget(&gw->link);
+	link_leave(gw, 1, 0, "settings changed");
 }
 
 static void
@@ -306,28 +321,63 @@ core_gateway_remove(struct gateway *gw)
 }
 
 void
+core_standing(struct gateway *gw, int worked, int revoked, const char *evidence)
+{
+	struct link *l = &gw->link;
+
+	l->told_worked = worked != 0;
+	l->revoked = 0;
+	if (revoked)
+		link_mark(l, evidence);
+}
+
+static void
+no_credential(struct gateway *gw, const char *reason)
+{
+	struct link *l = &gw->link;
+
+	(void)strlcpy(l->lacks, reason[0] != '\0' ? reason : "no credential",
+	    sizeof(l->lacks));
+	if (l->state == LINK_UNPROVISIONED && !l->revoked) {
+		(void)strlcpy(l->reason, reason, sizeof(l->reason));
+		gw->core->io->state_changed(gw->core->arg, gw);
+	}
+}
+
+/* What was learned of the one before says nothing of this. */
+static void
+credential_changed(struct link *l)
+{
+	l->ever_up = 0;
+	l->other_token = 1;
+	refusal_forget(l);
+}
+
+void
 core_credential(struct gateway *gw, int usable, int fresh, const char *reason)
 {
 	struct link *l = &gw->link;
 
 	l->usable = usable != 0;
-	if (!usable) {
-		(void)strlcpy(l->lacks,
-		    reason[0] != '\0' ? reason : "no credential",
-		    sizeof(l->lacks));
-		if (l->state == LINK_UNPROVISIONED) {
-			(void)strlcpy(l->reason, reason, sizeof(l->reason));
-			gw->core->io->state_changed(gw->core->arg, gw);
-		}
+	if (fresh)
+		credential_changed(l);
+	if (!usable)
+		no_credential(gw, reason);
+	if (l->revoked) {
+		/* A link that is up shows that something else was meant: it
+		 * ends when it ends. */
+		if (l->state < LINK_UP)
+			link_event(gw, LE_REVOKED, "%s", l->mark);
+	} else if (l->state == LINK_DISABLED) {
+		refusal_forget(l);
+		l->troubled = 0;
+		l->attempt = 0;
+		link_event(gw, LE_ENABLED, "no longer disabled: %s", reason);
+	} else if (!usable)
 		link_event(gw, LE_NO_CREDENTIAL, "%s", reason);
-		return;
-	}
-	if (fresh) {
-		/* What was learned of the old one says nothing of this. */
-		l->ever_up = 0;
-		l->strike = 0;
-	}
-	link_event(gw, fresh ? LE_CREDENTIAL_NEW : LE_CREDENTIAL, "%s", reason);
+	else
+		link_event(gw, fresh ? LE_CREDENTIAL_NEW : LE_CREDENTIAL, "%s",
+		    reason);
 }
 
 void
@@ -338,7 +388,8 @@ core_stop(struct core *c, uint64_t budget_ms)
 	c->stopping = 1;
 	for (i = 0; i < LIMIT_GATEWAYS; i++)
 		if (c->gw[i] != NULL)
-			link_leave(c->gw[i], 0, budget_ms);
+			link_leave(
+			    c->gw[i], 0, budget_ms, "relayd is stopping");
 }
 
 int

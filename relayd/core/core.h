@@ -39,6 +39,13 @@ enum tap_dir {
 	TAP_TO_AGENT
 };
 
+/* What relay-authd shall know of how a credential fared. */
+enum fared {
+	FARED_WORKED,  /* a handshake completed */
+	FARED_REFUSED, /* 4401 before any ever did; text is the reason */
+	FARED_REVOKED  /* text is the evidence */
+};
+
 /* What the core asks of the world.  No call may call back into the core. */
 struct core_io {
 	/* The link.  Each is answered by link_event(). */
@@ -48,6 +55,9 @@ struct core_io {
 	void (*mint)(void *arg, struct gateway *gw); /* TOKEN, TOKEN_REFUSED */
 	void (*upgrade)(
 	    void *arg, struct gateway *gw); /* UPGRADED, UPGRADE_REFUSED */
+	/* Send a request for anything, without a token, and have the Date of
+	 * the answer: link_date(), then refusal_answered(), or LOST. */
+	void (*ask)(void *arg, struct gateway *gw);
 	/* Drop the dial or connection, whatever its phase; nothing of it is
 	 * reported afterwards. */
 	void (*drop)(void *arg, struct gateway *gw);
@@ -68,6 +78,10 @@ struct core_io {
 	/* A link's public state or reason changed (log, watchers, supervisor).
 	 */
 	void (*state_changed)(void *arg, struct gateway *gw);
+	/* How the credential that the present connection's token is of fared;
+	 * text is visible as it is. */
+	void (*fared)(
+	    void *arg, struct gateway *gw, enum fared what, const char *text);
 	/* The answer to core_send: JSON of the result. */
 	void (*send_result)(void *arg, uint64_t cookie, struct span result);
 	/* Something worth a log line (the world limits the rate).  text may
@@ -104,9 +118,10 @@ struct gateway_conf {
 struct counters {
 	uint64_t dials, handshakes, losses;
 	uint64_t lines_in, bytes_in, lines_bad; /* from the connector */
-	uint64_t events_in; /* inbound and passthrough lines */
-	uint64_t replays;   /* of these, recognised as repeated */
-	uint64_t delivered; /* lines given to agents, redeliveries included */
+	uint64_t events_in;   /* inbound and passthrough lines */
+	uint64_t replays;     /* of these, recognised as repeated */
+	uint64_t events_left; /* of these, not taken: too much waits */
+	uint64_t delivered;   /* lines given to agents, redeliveries included */
 	uint64_t redelivered;
 	uint64_t agent_acks; /* taken by agents */
 	uint64_t acks_out;   /* inbound_ack sent to the connector */
@@ -161,6 +176,7 @@ struct core {
 	const struct core_io *io;
 	void *arg;
 	uint64_t now;
+	int64_t wall; /* Unix milliseconds when `now` was 0 */
 	struct timers timers;
 	struct hash_key key;
 	uint64_t rng;
@@ -183,6 +199,8 @@ void core_free(struct core *c);
 
 /* Tell the time; then events may follow. */
 void core_now(struct core *c, uint64_t now);
+/* And what the wall clock says at that moment, in Unix milliseconds. */
+void core_wall(struct core *c, int64_t unix_ms);
 /* Run what is due, and what was put off to the end of the turn (framed
  * acknowledgements).  Call after each batch of events, before waiting. */
 void core_turn(struct core *c);
@@ -202,6 +220,11 @@ void core_gateway_change(struct gateway *gw, const struct gateway_conf *conf);
 /* It is no more: link dropped, agents told and closed, memory freed. */
 void core_gateway_remove(struct gateway *gw);
 
+/* relay-authd told how the credential fared so far: it completed a handshake
+ * once; the mark of a revocation stands, with its evidence.  Takes effect with
+ * the core_credential() that follows. */
+void core_standing(
+    struct gateway *gw, int worked, int revoked, const char *evidence);
 /* relay-authd told of the credential.  fresh: not the one used so far. */
 void
 core_credential(struct gateway *gw, int usable, int fresh, const char *reason);
@@ -232,6 +255,8 @@ const char *core_send(struct gateway *gw, struct span action, uint64_t cookie);
 /* A number below n (n > 0), or any for n == 0: SipHash of a counter under a
  * random key, unpredictable enough for masks (RFC 6455 10.3). */
 uint64_t core_random(struct core *c, uint64_t n);
+/* The wall clock, in Unix seconds. */
+int64_t core_unix(const struct core *c);
 /* Hand a formatted remark to the world. */
 void core_remark(struct gateway *gw, int level, const char *event,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));

@@ -11,6 +11,18 @@
 #include "core.h"
 #include "place.h"
 
+/* Agents have caught up: what was left is asked for by another handshake. */
+static void
+on_reopen(void *arg)
+{
+	struct gateway *gw = arg;
+
+	if (gw->delivery.closed && gw->link.state == LINK_UP)
+		link_leave(gw, 1, 0,
+		    "agents caught up: connecting anew for the events that "
+		    "were left with the connector");
+}
+
 void
 delivery_init(struct gateway *gw, void *seen_memory)
 {
@@ -19,6 +31,7 @@ delivery_init(struct gateway *gw, void *seen_memory)
 	TAILQ_INIT(&ds->idle);
 	TAILQ_INIT(&ds->unplaced);
 	TAILQ_INIT(&ds->order);
+	timer_init(&ds->reopen, on_reopen, gw);
 	seen_init(&ds->seen, seen_memory, &gw->core->key);
 }
 
@@ -35,6 +48,20 @@ check_pressure(struct gateway *gw)
 		return;
 	ds->paused = pause != 0;
 	gw->core->io->link_read(gw->core->arg, gw, !pause);
+	if (!pause && ds->closed)
+		timer_set(&gw->core->timers, &ds->reopen, gw->core->now);
+}
+
+int
+delivery_room(struct gateway *gw, size_t len)
+{
+	struct delivery_state *ds = &gw->delivery;
+
+	if (!ds->closed && ds->bytes + len > LIMIT_PENDING_MAX) {
+		ds->closed = 1;
+		check_pressure(gw); /* perhaps a new connection: not read */
+	}
+	return !ds->closed;
 }
 
 /* Nothing refers to it any more but the tables. */
@@ -58,6 +85,7 @@ delivery_free(struct gateway *gw)
 	uint32_t i;
 
 	delivery_link_lost(gw);
+	timer_clear(&gw->core->timers, &ds->reopen);
 	for (i = 0; i < ds->by_id.nbucket; i++)
 		while ((n = ds->by_id.bucket[i]) != NULL) {
 			d = (struct delivery *)(void *)((char *)n -
@@ -190,7 +218,8 @@ delivery_salvage(struct gateway *gw, struct span text)
 {
 	struct cid cid = {.text = text, .plain = 1};
 
-	if (text.len == 0 || text.len > LIMIT_BUFFER_ID || !link_is_up(gw))
+	if (text.len == 0 || text.len > LIMIT_BUFFER_ID || !link_is_up(gw) ||
+	    gw->delivery.closed)
 		return;
 	/* An agent may have what came whole before. */
 	seen_hash(&gw->delivery.seen, text, cid.hash);
@@ -269,6 +298,7 @@ delivery_link_lost(struct gateway *gw)
 {
 	struct delivery *d;
 
+	gw->delivery.closed = 0;
 	while ((d = TAILQ_FIRST(&gw->delivery.order)) != NULL) {
 		TAILQ_REMOVE(&gw->delivery.order, d, order);
 		d->ordered = 0;

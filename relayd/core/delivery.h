@@ -14,6 +14,7 @@
 #include "hash.h"
 #include "seen.h"
 #include "span.h"
+#include "timer.h"
 
 struct agent;
 struct gateway;
@@ -63,6 +64,9 @@ struct delivery_state {
 	uint32_t n;	/* events not acknowledged by an agent */
 	uint64_t bytes; /* their lines */
 	uint8_t paused; /* the link is not read: too many bytes */
+	uint8_t closed; /* nothing is taken from this connection any more: an
+			 * event was left with the connector */
+	struct timer reopen; /* then the link is closed, to have it again */
 };
 
 void delivery_init(struct gateway *gw, void *seen_memory);
@@ -86,6 +90,13 @@ void delivery_admit(struct gateway *gw, uint64_t id, const struct cid *cid,
     struct session *s, const struct span *piece, int n);
 /* A buffered entry that can never be taken: acknowledge it in its order. */
 void delivery_salvage(struct gateway *gw, struct span cid);
+/*
+ * Whether there is room for one more event of len bytes.  If not, this and all
+ * that follow on the present connection stay with the connector, which repeats
+ * them in order after the next handshake; that is sought when there is room
+ * again.
+ */
+int delivery_room(struct gateway *gw, size_t len);
 /* The connection is gone: what was not acknowledged will be sent again. */
 void delivery_link_lost(struct gateway *gw);
 

@@ -11,6 +11,7 @@
 #include "agent.h"
 #include "core.h"
 #include "frame.h"
+#include "ping.h"
 
 /* Deadlines, in milliseconds.  For a dial the dialer has its own for each
  * step; this one also covers its queue after a mass disconnect. */
@@ -22,11 +23,8 @@
 #define CLOSE_MS    500	  /* the peer's close frame; ours was sent */
 #define IDLE_ACK_MS 2000  /* CONTRACT 3, orderly stop */
 #define RESTART_MS  5000  /* orderly close when settings changed */
-#define PING_MS	    30000 /* CONTRACT 3 */
-#define PONG_MS	    60000
 #define HEALTHY_MS  60000 /* a link that lived so long forgives the past */
 
-#define SKEW_MAX_S   60 /* CONTRACT 3: beyond it a refusal says nothing */
 #define CODE_REFUSED 4401
 
 static void enter_idle(struct gateway *);
@@ -35,6 +33,7 @@ static void enter_dial(struct gateway *);
 static void enter_tls(struct gateway *);
 static void enter_token(struct gateway *);
 static void enter_upgrade(struct gateway *);
+static void enter_ask(struct gateway *);
 static void enter_hello(struct gateway *);
 static void enter_up(struct gateway *);
 static void enter_drain(struct gateway *);
@@ -45,55 +44,75 @@ static const struct state {
 	const char *public; /* DESIGN 3; NULL: connecting or retrying */
 	void (*enter)(struct gateway *);
 	uint8_t connected; /* WebSocket is up: leaving means losing it */
-	uint8_t pinging;
+	const char *late;  /* said when the deadline is reached */
 } states[LINK_STATES] = {
-    [LINK_UNPROVISIONED] = {"unprovisioned", "unprovisioned", enter_idle, 0, 0},
-    [LINK_WAIT] = {"waiting", NULL, enter_wait, 0, 0},
-    [LINK_DIAL] = {"dialling", NULL, enter_dial, 0, 0},
-    [LINK_TLS] = {"tls", NULL, enter_tls, 0, 0},
-    [LINK_TOKEN] = {"token", NULL, enter_token, 0, 0},
-    [LINK_UPGRADE] = {"upgrade", NULL, enter_upgrade, 0, 0},
-    [LINK_HELLO] = {"handshake", NULL, enter_hello, 1, 1},
-    [LINK_UP] = {"connected", "connected", enter_up, 1, 1},
-    [LINK_DRAIN] = {"draining", "stopping", enter_drain, 1, 0},
-    [LINK_CLOSE] = {"closing", "stopping", enter_close, 1, 0},
-    [LINK_DISABLED] = {"disabled", "disabled", enter_idle, 0, 0},
-    [LINK_STOPPED] = {"stopped", "stopping", enter_idle, 0, 0},
+    [LINK_UNPROVISIONED] = {"unprovisioned", "unprovisioned", enter_idle, 0,
+	NULL},
+    [LINK_WAIT] = {"waiting", NULL, enter_wait, 0, "time to dial again"},
+    [LINK_DIAL] = {"dialling", NULL, enter_dial, 0,
+	"no connection within 60 s"},
+    [LINK_TLS] = {"tls", NULL, enter_tls, 0, "TLS did not come up within 15 s"},
+    [LINK_TOKEN] = {"token", NULL, enter_token, 0,
+	"relay-authd gave no token within 10 s"},
+    [LINK_UPGRADE] = {"upgrade", NULL, enter_upgrade, 0,
+	"no answer to the upgrade within 15 s"},
+    [LINK_ASK] = {"asking the time", NULL, enter_ask, 0,
+	"the connector did not tell its time within 15 s"},
+    [LINK_HELLO] = {"handshake", NULL, enter_hello, 1,
+	"no descriptor within 30 s of the hello"},
+    [LINK_UP] = {"connected", "connected", enter_up, 1, NULL},
+    [LINK_DRAIN] = {"draining", "stopping", enter_drain, 1,
+	"drained for long enough"},
+    [LINK_CLOSE] = {"closing", "stopping", enter_close, 1,
+	"the close was not answered"},
+    [LINK_DISABLED] = {"disabled", "disabled", enter_idle, 0, NULL},
+    [LINK_STOPPED] = {"stopped", "stopping", enter_idle, 0, NULL},
 };
 
 /* clang-format off */
 static const uint8_t table[LINK_STATES][LINK_EVENTS] = {
     [LINK_UNPROVISIONED] = {
 	[LE_CREDENTIAL] = LINK_DIAL, [LE_CREDENTIAL_NEW] = LINK_DIAL,
-	[LE_STOP] = LINK_STOPPED,
+	[LE_REVOKED] = LINK_DISABLED, [LE_STOP] = LINK_STOPPED,
     },
     [LINK_WAIT] = {
 	[LE_TIMER] = LINK_DIAL, [LE_CREDENTIAL_NEW] = LINK_DIAL,
 	[LE_CHANGED] = LINK_DIAL, [LE_NO_CREDENTIAL] = LINK_UNPROVISIONED,
-	[LE_STOP] = LINK_STOPPED,
+	[LE_REVOKED] = LINK_DISABLED, [LE_STOP] = LINK_STOPPED,
     },
     [LINK_DIAL] = {
 	[LE_DIALED] = LINK_TLS, [LE_DIALED_PLAIN] = LINK_TOKEN,
 	[LE_DIAL_FAILED] = LINK_WAIT, [LE_TIMER] = LINK_WAIT,
 	[LE_AUTHD_GONE] = LINK_WAIT, [LE_CHANGED] = LINK_DIAL,
-	[LE_NO_CREDENTIAL] = LINK_UNPROVISIONED, [LE_STOP] = LINK_STOPPED,
+	[LE_NO_CREDENTIAL] = LINK_UNPROVISIONED,
+	[LE_REVOKED] = LINK_DISABLED, [LE_STOP] = LINK_STOPPED,
     },
     [LINK_TLS] = {
 	[LE_TLS_UP] = LINK_TOKEN, [LE_TLS_FAILED] = LINK_WAIT,
 	[LE_LOST] = LINK_WAIT, [LE_TIMER] = LINK_WAIT,
 	[LE_AUTHD_GONE] = LINK_WAIT, [LE_CHANGED] = LINK_DIAL,
-	[LE_NO_CREDENTIAL] = LINK_UNPROVISIONED, [LE_STOP] = LINK_STOPPED,
+	[LE_NO_CREDENTIAL] = LINK_UNPROVISIONED,
+	[LE_REVOKED] = LINK_DISABLED, [LE_STOP] = LINK_STOPPED,
     },
     [LINK_TOKEN] = {
 	[LE_TOKEN] = LINK_UPGRADE, [LE_TOKEN_REFUSED] = LINK_WAIT,
 	[LE_LOST] = LINK_WAIT, [LE_TIMER] = LINK_WAIT,
 	[LE_AUTHD_GONE] = LINK_WAIT, [LE_CHANGED] = LINK_DIAL,
-	[LE_NO_CREDENTIAL] = LINK_UNPROVISIONED, [LE_STOP] = LINK_STOPPED,
+	[LE_NO_CREDENTIAL] = LINK_UNPROVISIONED,
+	[LE_REVOKED] = LINK_DISABLED, [LE_STOP] = LINK_STOPPED,
     },
     [LINK_UPGRADE] = {
 	[LE_UPGRADED] = LINK_HELLO, [LE_UPGRADE_REFUSED] = LINK_WAIT,
 	[LE_LOST] = LINK_WAIT, [LE_TIMER] = LINK_WAIT,
-	[LE_CHANGED] = LINK_DIAL, [LE_STOP] = LINK_STOPPED,
+	[LE_CHANGED] = LINK_DIAL, [LE_REVOKED] = LINK_DISABLED,
+	[LE_STOP] = LINK_STOPPED,
+    },
+    [LINK_ASK] = {
+	[LE_REFUSED] = LINK_WAIT, [LE_REVOKED] = LINK_DISABLED,
+	[LE_UPGRADE_REFUSED] = LINK_WAIT, [LE_LOST] = LINK_WAIT,
+	[LE_TIMER] = LINK_WAIT, [LE_CHANGED] = LINK_DIAL,
+	[LE_CREDENTIAL_NEW] = LINK_DIAL,
+	[LE_NO_CREDENTIAL] = LINK_UNPROVISIONED, [LE_STOP] = LINK_STOPPED,
     },
     [LINK_HELLO] = {
 	[LE_DESCRIPTOR] = LINK_UP, [LE_CLOSED] = LINK_WAIT,
@@ -123,7 +142,7 @@ static const uint8_t table[LINK_STATES][LINK_EVENTS] = {
 	[LE_REVOKED] = LINK_STOPPED,
     },
     [LINK_DISABLED] = {
-	[LE_CREDENTIAL_NEW] = LINK_DIAL, [LE_STOP] = LINK_STOPPED,
+	[LE_ENABLED] = LINK_DIAL, [LE_STOP] = LINK_STOPPED,
     },
 };
 /* clang-format on */
@@ -147,6 +166,20 @@ link_phase(const struct gateway *gw)
 }
 
 int
+link_worked(const struct link *l)
+{
+	return l->ever_up || l->told_worked;
+}
+
+void
+link_mark(struct link *l, const char *evidence)
+{
+	l->revoked = 1;
+	(void)snprintf(l->mark, sizeof(l->mark), "credential revoked: %s",
+	    evidence[0] != '\0' ? evidence : "no evidence is kept");
+}
+
+int
 link_is_up(const struct gateway *gw)
 {
 	return gw->link.state == LINK_UP || gw->link.state == LINK_DRAIN;
@@ -158,15 +191,33 @@ redirect(const struct gateway *gw, enum link_state next)
 {
 	if (next == LINK_STOPPED && gw->link.restart && !gw->core->stopping)
 		next = LINK_DIAL;
-	if ((next == LINK_DIAL || next == LINK_WAIT) && !gw->link.usable)
-		next = LINK_UNPROVISIONED;
 	if (next == LINK_DIAL && gw->core->stopping)
 		next = LINK_STOPPED;
+	if ((next == LINK_DIAL || next == LINK_WAIT) && !gw->link.usable)
+		next = LINK_UNPROVISIONED;
+	if ((next == LINK_DIAL || next == LINK_WAIT ||
+		next == LINK_UNPROVISIONED) &&
+	    gw->link.revoked)
+		next = LINK_DISABLED;
+	/* The time is asked for without a token. */
+	if (next == LINK_TOKEN && gw->link.refused.asking)
+		next = LINK_ASK;
 	return next;
 }
 
 static void note_close(
     struct gateway *, int code, int status, int by_us, struct span reason);
+
+/* A link that was healthy, however it ended, is dialled without delay. */
+static void
+forgive(struct gateway *gw)
+{
+	struct link *l = &gw->link;
+
+	if (l->up_at != 0 && gw->core->now - l->up_at >= HEALTHY_MS)
+		l->attempt = 0;
+	l->up_at = 0;
+}
 
 /* The connection is no more: what hung on it hears of it. */
 static void
@@ -174,14 +225,13 @@ connection_lost(struct gateway *gw, enum link_event ev, const char *why)
 {
 	uint64_t written = gw->wire.written;
 
-	timer_clear(&gw->core->timers, &gw->link.ping_timer);
-	timer_clear(&gw->core->timers, &gw->link.pong_timer);
-	gw->link.ping_at = 0;
+	ping_end(gw);
 	if (ev == LE_LOST || ev == LE_SILENT || ev == LE_PROTOCOL ||
 	    ev == LE_TIMER) /* what a close frame says is kept already */
 		note_close(gw, 0, 0, ev != LE_LOST, span_str(why));
 	if (gw->link.up_at != 0)
 		gw->count.losses++;
+	forgive(gw);
 	wire_shut(gw);
 	outbound_link_lost(gw, written);
 	delivery_link_lost(gw);
@@ -234,7 +284,9 @@ link_event(struct gateway *gw, enum link_event ev, const char *fmt, ...)
 		l->since = gw->core->now;
 	if (news || is_trouble(ev, next)) {
 		(void)strlcpy(l->reason,
-		    next == LINK_UNPROVISIONED ? l->lacks : why,
+		    next == LINK_UNPROVISIONED	? l->lacks
+			: next == LINK_DISABLED ? l->mark
+						: why,
 		    sizeof(l->reason));
 		states[next].enter(gw);
 		gw->core->io->state_changed(gw->core->arg, gw);
@@ -260,6 +312,7 @@ static void
 enter_idle(struct gateway *gw)
 {
 	drop(gw);
+	gw->link.refused.asking = 0;
 	gw->link.next_dial = 0;
 }
 
@@ -285,9 +338,7 @@ enter_wait(struct gateway *gw)
 	uint64_t ms;
 
 	drop(gw);
-	if (l->up_at != 0 && gw->core->now - l->up_at >= HEALTHY_MS)
-		l->attempt = 0;
-	l->up_at = 0;
+	l->refused.asking = 0; /* it failed: a token is tried before */
 	ms = backoff(gw);
 	l->next_dial = gw->core->now + ms;
 	deadline(gw, ms);
@@ -300,8 +351,8 @@ enter_dial(struct gateway *gw)
 
 	drop(gw);
 	l->restart = 0;
-	l->up_at = 0;
 	l->next_dial = 0;
+	l->dialed_at = gw->core->now;
 	l->attempt++;
 	gw->count.dials++;
 	deadline(gw, DIAL_MS);
@@ -325,19 +376,26 @@ enter_token(struct gateway *gw)
 static void
 enter_upgrade(struct gateway *gw)
 {
+	gw->link.token_at = gw->core->now;
+	gw->link.other_token = 0;
 	deadline(gw, UPGRADE_MS);
 	gw->core->io->upgrade(gw->core->arg, gw);
 }
 
 static void
+enter_ask(struct gateway *gw)
+{
+	deadline(gw, UPGRADE_MS);
+	gw->core->io->ask(gw->core->arg, gw);
+}
+
+static void
 enter_hello(struct gateway *gw)
 {
-	struct link *l = &gw->link;
-
 	deadline(gw, HELLO_MS);
 	wire_open(gw);
-	l->last_read = gw->core->now;
-	timer_set(&gw->core->timers, &l->ping_timer, gw->core->now + PING_MS);
+	link_heard(gw);
+	ping_begin(gw);
 	frame_hellos(gw);
 }
 
@@ -346,10 +404,13 @@ enter_up(struct gateway *gw)
 {
 	struct link *l = &gw->link;
 
-	l->ever_up = 1;
-	l->strike = 0;
+	refusal_forget(l);
 	l->up_at = gw->core->now;
 	gw->count.handshakes++;
+	if (!l->other_token) {
+		l->ever_up = 1;
+		gw->core->io->fared(gw->core->arg, gw, FARED_WORKED, "");
+	}
 	outbound_link_up(gw);
 }
 
@@ -371,25 +432,6 @@ enter_close(struct gateway *gw)
 	deadline(gw, CLOSE_MS);
 }
 
-static const char *
-timed_out(enum link_state s)
-{
-	switch (s) {
-	case LINK_DIAL:
-		return "no connection within 60 s";
-	case LINK_TLS:
-		return "TLS did not come up within 15 s";
-	case LINK_TOKEN:
-		return "relay-authd gave no token within 10 s";
-	case LINK_UPGRADE:
-		return "no answer to the upgrade within 15 s";
-	case LINK_HELLO:
-		return "no descriptor within 30 s of the hello";
-	default:
-		return "deadline reached";
-	}
-}
-
 static void
 on_timer(void *arg)
 {
@@ -399,7 +441,7 @@ on_timer(void *arg)
 	if (l->state == LINK_DRAIN && !l->drain_acked)
 		link_idle_ack(gw); /* none comes: go on without it */
 	else
-		link_event(gw, LE_TIMER, "%s", timed_out(l->state));
+		link_event(gw, LE_TIMER, "%s", states[l->state].late);
 }
 
 void
@@ -423,54 +465,10 @@ link_idle_ack(struct gateway *gw)
 	link_check_drained(gw);
 }
 
-static void
-on_ping(void *arg)
-{
-	struct gateway *gw = arg;
-	struct link *l = &gw->link;
-	uint64_t now = gw->core->now;
-
-	timer_set(&gw->core->timers, &l->ping_timer, now + PING_MS);
-	if (!states[l->state].pinging || l->ping_at != 0)
-		return;
-	l->ping_at = now;
-	timer_set(&gw->core->timers, &l->pong_timer, now + PONG_MS);
-	wire_ping(gw);
-}
-
-static void
-on_pong_due(void *arg)
-{
-	struct gateway *gw = arg;
-	struct link *l = &gw->link;
-	uint64_t now = gw->core->now;
-
-	/* A peer that is heard is slow, not dead; nor is one that we do not
-	 * read. */
-	if (gw->delivery.paused || l->last_read + PONG_MS > now) {
-		timer_set(&gw->core->timers, &l->pong_timer,
-		    (gw->delivery.paused ? now : l->last_read) + PONG_MS);
-		return;
-	}
-	link_event(gw, LE_SILENT, "no pong within 60 s");
-}
-
 void
 link_heard(struct gateway *gw)
 {
 	gw->link.last_read = gw->core->now;
-}
-
-void
-link_pong(struct gateway *gw)
-{
-	struct link *l = &gw->link;
-
-	if (l->ping_at == 0)
-		return;
-	l->rtt_ms = (int64_t)(gw->core->now - l->ping_at);
-	l->ping_at = 0;
-	timer_clear(&gw->core->timers, &l->pong_timer);
 }
 
 /* Keep how the connection ended, for people. */
@@ -494,26 +492,11 @@ link_http_status(struct gateway *gw, int status)
 	note_close(gw, 0, status, 0, SPAN_LIT(""));
 }
 
-static int
-clock_is_skewed(const struct link *l)
+void
+link_date(struct gateway *gw, int64_t unix_s)
 {
-	return l->clock_skew_s != INT64_MIN &&
-	    (l->clock_skew_s > SKEW_MAX_S || l->clock_skew_s < -SKEW_MAX_S);
-}
-
-/* What a 4401 means (CONTRACT 3). */
-static enum link_event
-refusal(struct gateway *gw, struct span reason)
-{
-	struct link *l = &gw->link;
-
-	if (!l->ever_up || clock_is_skewed(l) ||
-	    span_eq(reason, SPAN_LIT("expired")))
-		return LE_REFUSED;
-	if (l->strike)
-		return LE_REVOKED;
-	l->strike = 1;
-	return LE_REFUSED_ONCE;
+	gw->link.clock_skew_s = unix_s - core_unix(gw->core);
+	gw->link.skew_at = gw->core->now;
 }
 
 void
@@ -529,31 +512,11 @@ link_closed(struct gateway *gw, uint16_t code, struct span reason)
 	if (!gw->wire.close_sent)
 		wire_close(
 		    gw, code == WS_CLOSE_NOSTATUS ? WS_CLOSE_NORMAL : code, "");
-	if (code != CODE_REFUSED) {
+	if (code == CODE_REFUSED)
+		refusal_closed(gw, reason);
+	else
 		link_event(gw, LE_CLOSED, "closed %s: %u%s%s", said, code,
 		    text[0] != '\0' ? " " : "", text);
-		return;
-	}
-	switch (refusal(gw, reason)) {
-	case LE_REVOKED:
-		link_event(gw, LE_REVOKED,
-		    "credential refused again with a fresh token (4401 %s): "
-		    "revoked",
-		    text);
-		break;
-	case LE_REFUSED_ONCE:
-		link_event(gw, LE_REFUSED_ONCE,
-		    "credential refused (4401 %s): dialling once more with a "
-		    "fresh token",
-		    text);
-		break;
-	default:
-		link_event(gw, LE_REFUSED, "credential refused (4401 %s)%s",
-		    text,
-		    clock_is_skewed(&gw->link)
-			? ": the clocks differ by more than 60 s"
-			: "");
-	}
 }
 
 void
@@ -569,13 +532,11 @@ link_init(struct gateway *gw)
 	(void)strlcpy(
 	    l->reason, "not heard from relay-authd yet", sizeof(l->reason));
 	timer_init(&l->timer, on_timer, gw);
-	timer_init(&l->ping_timer, on_ping, gw);
-	timer_init(&l->pong_timer, on_pong_due, gw);
+	ping_init(gw);
 }
 
-/* Begin to go down in order: stop, or dial again with other settings. */
 void
-link_leave(struct gateway *gw, int restart, uint64_t budget_ms)
+link_leave(struct gateway *gw, int restart, uint64_t budget_ms, const char *why)
 {
 	struct link *l = &gw->link;
 
@@ -584,8 +545,7 @@ link_leave(struct gateway *gw, int restart, uint64_t budget_ms)
 	l->restart = restart != 0;
 	l->drain_until = gw->core->now +
 	    (budget_ms > 2 * CLOSE_MS ? budget_ms - 2 * CLOSE_MS : 0);
-	link_event(gw, restart ? LE_CHANGED : LE_STOP,
-	    restart ? "settings changed" : "relayd is stopping");
+	link_event(gw, restart ? LE_CHANGED : LE_STOP, "%s", why);
 }
 
 void
@@ -594,6 +554,5 @@ link_free(struct gateway *gw)
 	struct link *l = &gw->link;
 
 	timer_clear(&gw->core->timers, &l->timer);
-	timer_clear(&gw->core->timers, &l->ping_timer);
-	timer_clear(&gw->core->timers, &l->pong_timer);
+	ping_end(gw);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "limit.h"
+#include "refusal.h"
 #include "span.h"
 #include "timer.h"
 
@@ -22,6 +23,7 @@ enum link_state {
 	LINK_TLS,
 	LINK_TOKEN,
 	LINK_UPGRADE,
+	LINK_ASK,   /* no upgrade: asks what time it is there */
 	LINK_HELLO, /* hellos sent, first descriptor not here */
 	LINK_UP,
 	LINK_DRAIN, /* going_idle sent, waiting for its ack and for results */
@@ -53,7 +55,8 @@ enum link_event {
 	LE_SILENT,	 /* no pong in time */
 	LE_REFUSED,	 /* 4401 that decides nothing yet */
 	LE_REFUSED_ONCE, /* 4401 after a success: one more dial at once */
-	LE_REVOKED,	 /* 4401 to that dial */
+	LE_REVOKED,	 /* 4401 to that dial, or relay-authd says so */
+	LE_ENABLED,	 /* relay-authd says no more that it is revoked */
 	LE_AUTHD_GONE,	 /* relay-authd restarted: a dial without its token is
 			    void */
 	LE_CHANGED,	 /* settings changed */
@@ -79,12 +82,18 @@ struct link {
 					* relay-authd last said: the reason of
 					* LINK_UNPROVISIONED, however the last
 					* connection ended */
-	uint32_t attempt;   /* dials since the last healthy connection */
-	uint8_t ever_up;    /* a handshake succeeded since the start */
-	uint8_t troubled;   /* lost or refused since the last handshake */
-	uint8_t strike;	    /* one 4401 after a success: this dial decides */
-	uint8_t usable;	    /* relay-authd holds a credential */
-	uint8_t restart;    /* after the close: dial again (settings) */
+	char mark[LIMIT_REASON + 1];   /* the reason of LINK_DISABLED */
+	uint32_t attempt;    /* dials since the last healthy connection */
+	uint8_t ever_up;     /* a handshake succeeded with this credential */
+	uint8_t told_worked; /* or in an earlier run, relay-authd says */
+	uint8_t troubled;    /* lost or refused since the last handshake */
+	uint8_t usable;	     /* relay-authd holds a credential */
+	uint8_t revoked;     /* which was revoked: nothing is dialled */
+	uint8_t other_token; /* the connection's is of the credential before */
+	uint8_t restart;     /* after the close: dial again (settings) */
+	struct refusals refused;
+	uint64_t dialed_at; /* core time the last dial began */
+	uint64_t token_at;  /* core time of the last token */
 	uint64_t up_at;	    /* core time of the last handshake */
 	uint64_t next_dial; /* core time, in LINK_WAIT */
 	struct timer timer; /* the state's deadline */
@@ -99,6 +108,7 @@ struct link {
 	/* written by the world, shown by status */
 	char address[64];     /* reached by the last dial */
 	int64_t clock_skew_s; /* peer minus us, from Date; INT64_MIN: unknown */
+	uint64_t skew_at;     /* core time of that */
 };
 
 void link_init(struct gateway *gw);
@@ -107,23 +117,30 @@ void link_event(struct gateway *gw, enum link_event ev, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* The HTTP status that refused the upgrade, before LE_UPGRADE_REFUSED. */
 void link_http_status(struct gateway *gw, int status);
+/* The Date of an HTTP answer, in Unix seconds: before the event of the answer.
+ */
+void link_date(struct gateway *gw, int64_t unix_s);
 /* Bytes arrived: the peer lives. */
 void link_heard(struct gateway *gw);
 /* The link's frames, from the wire. */
-void link_pong(struct gateway *gw);
 void link_closed(struct gateway *gw, uint16_t code, struct span reason);
 void link_idle_ack(struct gateway *gw);
 /* Something outstanding was answered: a drain may be over. */
 void link_check_drained(struct gateway *gw);
-/* Go down in order: to dial again with other settings (restart), or for good.
- * budget_ms 0: the usual. */
-void link_leave(struct gateway *gw, int restart, uint64_t budget_ms);
+/* Go down in order: to dial again (restart), or for good.  budget_ms 0: the
+ * usual. */
+void link_leave(
+    struct gateway *gw, int restart, uint64_t budget_ms, const char *why);
 void link_free(struct gateway *gw);
 
 /* The state by its public name: "connected", "retrying", … (DESIGN 3). */
 const char *link_public(const struct gateway *gw);
 /* The finer state, for explain and debug: "tls", "upgrade", … */
 const char *link_phase(const struct gateway *gw);
+/* Whether the present credential ever completed a handshake. */
+int link_worked(const struct link *l);
+/* The credential is revoked: evidence is what `disabled` gives as reason. */
+void link_mark(struct link *l, const char *evidence);
 /* Whether frames can be sent. */
 int link_is_up(const struct gateway *gw);
 

@@ -4,6 +4,7 @@
 
 #include "core.h"
 #include "frame.h"
+#include "ping.h"
 
 /* A frame's payload at most: a connector that batches its lines sends some
  * megabytes; its lines are bounded one by one. */
@@ -168,7 +169,7 @@ on_event(struct gateway *gw, const struct ws_event *ev)
 			(void)put_frame(gw, WS_PONG, ev->payload);
 		break;
 	case WS_EV_PONG:
-		link_pong(gw);
+		ping_pong(gw);
 		break;
 	case WS_EV_CLOSE:
 		link_closed(gw, ev->code, ev->payload);

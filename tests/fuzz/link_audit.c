@@ -195,6 +195,10 @@ audit_link(const struct world *w)
 	CHECK((w->asked == ASKED_TLS) == (s == LINK_TLS));
 	CHECK((w->asked == ASKED_MINT) == (s == LINK_TOKEN));
 	CHECK((w->asked == ASKED_UPGRADE) == (s == LINK_UPGRADE));
+	CHECK((w->asked == ASKED_TIME) == (s == LINK_ASK));
+	CHECK(s == LINK_ASK || s == LINK_DIAL || s == LINK_TLS ||
+	    !l->refused.asking);
+	CHECK(!l->revoked || s >= LINK_UP);
 	/* A new connection is read until it brings an event. */
 	CHECK(!connected || w->reading || w->gw->delivery.paused);
 	if (s != LINK_UNPROVISIONED && s != LINK_DISABLED &&

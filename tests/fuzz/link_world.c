@@ -39,6 +39,21 @@ on_upgrade(void *arg, struct gateway *gw)
 }
 
 static void
+on_ask(void *arg, struct gateway *gw)
+{
+	(void)gw;
+	ask(arg, ASKED_TIME);
+}
+
+static void
+on_fared(void *arg, struct gateway *gw, enum fared what, const char *text)
+{
+	(void)arg;
+	CHECK(what <= FARED_REVOKED && strlen(text) < LIMIT_EVIDENCE);
+	CHECK(what != FARED_REVOKED || (gw->link.revoked && text[0] != '\0'));
+}
+
+static void
 on_drop(void *arg, struct gateway *gw)
 {
 	struct world *w = arg;
@@ -136,9 +151,9 @@ on_tap(void *arg, struct gateway *gw, enum tap_dir dir, struct span line)
 	CHECK(memchr(line.p, '\n', line.len) == NULL);
 }
 
-static const struct core_io world_io = {on_dial, on_tls, on_mint, on_upgrade,
+static const struct core_io world_io = {on_dial, on_tls, on_mint, on_upgrade, on_ask,
     on_drop, on_output, on_read, on_agent_send, on_agent_close, on_state,
-    on_result, on_remark, on_tap};
+    on_fared, on_result, on_remark, on_tap};
 
 void
 world_conf(struct world *w, unsigned variant)

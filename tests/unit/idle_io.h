@@ -22,6 +22,15 @@ idle_read(void *arg, struct gateway *gw, int on)
 }
 
 static inline void
+idle_fared(void *arg, struct gateway *gw, enum fared what, const char *text)
+{
+	(void)arg;
+	(void)gw;
+	(void)what;
+	(void)text;
+}
+
+static inline void
 idle_remark(void *arg, struct gateway *gw, int level, const char *event,
     const char *text)
 {
@@ -33,10 +42,11 @@ idle_remark(void *arg, struct gateway *gw, int level, const char *event,
 }
 
 /* What begins the initializer of a struct core_io; what is left out is NULL. */
-#define IDLE_IO                                                          \
-	.dial = idle_gateway, .tls = idle_gateway, .mint = idle_gateway, \
-	.upgrade = idle_gateway, .drop = idle_gateway,                   \
-	.link_output = idle_gateway, .link_read = idle_read,             \
-	.state_changed = idle_gateway, .remark = idle_remark
+#define IDLE_IO                                                             \
+	.dial = idle_gateway, .tls = idle_gateway, .mint = idle_gateway,    \
+	.upgrade = idle_gateway, .ask = idle_gateway, .drop = idle_gateway, \
+	.fared = idle_fared, .link_output = idle_gateway,                   \
+	.link_read = idle_read, .state_changed = idle_gateway,              \
+	.remark = idle_remark
 
 #endif

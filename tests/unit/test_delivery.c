@@ -429,6 +429,79 @@ test_pressure_outlasts_the_connection(void **state)
 	assert_false(w->reading);
 }
 
+/* Lines of half a megabyte with a bufferId, whether or not the link should be
+ * read: as from buffers that were full already. */
+static void
+spill(struct world *w, int from, int to)
+{
+	char *big = malloc(600000);
+	int i, n;
+
+	assert_non_null(big);
+	for (i = from; i < to; i++) {
+		n = snprintf(big, 600000,
+		    "{\"type\":\"inbound\",\"bufferId\":\"s%d\",\"event\":{"
+		    "\"source\":{\"platform\":\"discord\",\"chat_id\":\"c\"},"
+		    "\"text\":\"",
+		    i);
+		memset(big + n, 'z', 500000);
+		(void)strcpy(big + n + 500000, "\"}}\n");
+		world_message(w, big);
+	}
+	free(big);
+}
+
+/* Nothing is taken above the ceiling, by however many connections; what was
+ * left, and all that came after it, is asked for again when there is room. */
+static void
+test_above_the_ceiling_events_are_left(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a;
+	uint64_t had;
+	int i, dials;
+
+	for (i = 0; i < 5; i++) {
+		world_up(w);
+		w->reading = 1;
+		spill(w, i * 20, i * 20 + 20);
+		assert_in_range(
+		    w->gw->delivery.bytes, 1, LIMIT_PENDING_MAX + 4096);
+		if (i < 4)
+			link_event(w->gw, LE_LOST, "cut");
+	}
+	assert_false(w->reading);
+	had = w->gw->delivery.n;
+	assert_int_equal(w->gw->count.events_left + had, 100);
+	world_event(w, "small", "c1", "would fit");
+	assert_int_equal(w->gw->delivery.n, had); /* but comes after */
+	world_message(w, "{not json \"bufferId\":\"bad\"}\n");
+	dials = w->dials;
+	a = world_agent(w, "{\"type\":\"hello\",\"window\":1}");
+	buf_reset(&w->lines);
+	while (w->gw->link.state == LINK_UP) {
+		agent_acks(a, "zzz");
+		buf_drain(&a->in,
+		    (size_t)((char *)memchr(
+				 buf_span(&a->in).p, '\n', buf_len(&a->in)) -
+			buf_span(&a->in).p) +
+			1);
+		while (!holds(&a->in, "zzz") && buf_len(&a->in) > 0)
+			buf_drain(&a->in, 1);
+	}
+	assert_true(w->gw->delivery.bytes <= LIMIT_PENDING_LOW);
+	assert_true(holds(&w->lines, "going_idle"));
+	assert_false(holds(&w->lines, "small"));
+	assert_false(holds(&w->lines, "bad"));
+	world_message(w, "{\"type\":\"going_idle_ack\"}\n");
+	world_close(w, 1000, "");
+	assert_int_equal(w->dials, dials + 1);
+	world_up(w);
+	had = w->gw->delivery.n;
+	world_event(w, "small", "c1", "would fit");
+	assert_int_equal(w->gw->delivery.n, had + 1);
+}
+
 int
 main(void)
 {
@@ -449,6 +522,7 @@ main(void)
 	    WORLD_TEST(test_ack_timeout_hands_events_on),
 	    WORLD_TEST(test_pressure_stops_reading_the_link),
 	    WORLD_TEST(test_pressure_outlasts_the_connection),
+	    WORLD_TEST(test_above_the_ceiling_events_are_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

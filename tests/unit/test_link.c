@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The link against a small world: its states, deadlines, backoff, closes that
- * tell of the credential, how it stops. */
+/* The link against a small world: its states, deadlines, backoff, how it
+ * stops. */
 #include "world.h"
 
 /* --- the link --- */
@@ -118,63 +118,36 @@ test_backoff_grows_and_is_forgiven(void **state)
 	assert_in_range(w->gw->link.next_dial - w->now, 1, 1000);
 }
 
+/* However a healthy link ends, its dials are forgotten. */
 static void
-test_4401_before_success_retries(void **state)
+test_health_is_remembered_at_any_end(void **state)
 {
 	struct world *w = *state;
-	int i;
+	int i, end;
 
-	core_credential(w->gw, 1, 1, "x");
-	for (i = 0; i < 5; i++) {
-		world_upgrade(w);
-		world_close(w, 4401, "unknown gateway");
-		assert_string_equal(w->state, "retrying");
-		assert_int_equal(w->gw->link.last_close.code, 4401);
-		world_time(w, 31000);
-		while (w->gw->link.state != LINK_DIAL)
-			world_time(w, 100);
-	}
-}
-
-static void
-test_4401_twice_after_success_disables(void **state)
-{
-	struct world *w = *state;
-	int dials;
-
-	world_up(w);
-	world_close(w, 4401, "revoked");
-	assert_int_equal(w->gw->link.state, LINK_DIAL); /* at once */
-	link_event(w->gw, LE_DIAL_FAILED, "network");	/* decides nothing */
-	assert_string_equal(w->state, "retrying");
-	world_time(w, 60000);
-	world_upgrade(w);
-	world_close(w, 4401, "revoked");
-	assert_string_equal(w->state, "disabled");
-	dials = w->dials;
-	world_time(w, 3600000);
-	core_credential(w->gw, 1, 0, "same");
-	assert_int_equal(w->dials, dials);
-	core_credential(w->gw, 1, 1, "another");
-	assert_int_equal(w->dials, dials + 1);
-}
-
-static void
-test_expired_and_skewed_clocks_never_disable(void **state)
-{
-	struct world *w = *state;
-	int i;
-
-	for (i = 0; i < 4; i++) {
+	for (end = 0; end < 2; end++) {
+		core_credential(w->gw, 1, 1, "x");
+		for (i = 0; i < 5; i++) {
+			link_event(w->gw, LE_DIAL_FAILED, "refused");
+			world_time(w, 31000);
+		}
+		w->gw->link.attempt = 50;
 		world_up(w);
-		world_close(w, 4401, "expired");
-		assert_string_equal(w->state, "retrying");
-	}
-	w->gw->link.clock_skew_s = -61;
-	for (i = 0; i < 4; i++) {
+		for (i = 0; i < 7; i++) {
+			world_time(w, 10000);
+			world_message(w, "\n");
+		}
+		if (end == 0)
+			world_close(w, 4401, "unauthorized");
+		else {
+			core_gateway_change(w->gw, &w->conf);
+			world_message(w, "{\"type\":\"going_idle_ack\"}\n");
+			world_close(w, 1000, "");
+		}
+		assert_int_equal(w->gw->link.state, LINK_DIAL);
+		assert_int_equal(w->gw->link.attempt, 1);
 		world_up(w);
-		world_close(w, 4401, "revoked");
-		assert_string_equal(w->state, "retrying");
+		link_event(w->gw, LE_LOST, "reset");
 	}
 }
 
@@ -279,9 +252,7 @@ main(void)
 	    WORLD_TEST(test_no_credential_waits_for_one),
 	    WORLD_TEST(test_the_reason_is_the_credentials),
 	    WORLD_TEST(test_backoff_grows_and_is_forgiven),
-	    WORLD_TEST(test_4401_before_success_retries),
-	    WORLD_TEST(test_4401_twice_after_success_disables),
-	    WORLD_TEST(test_expired_and_skewed_clocks_never_disable),
+	    WORLD_TEST(test_health_is_remembered_at_any_end),
 	    WORLD_TEST(test_keepalive),
 	    WORLD_TEST(test_authd_gone_voids_a_dial_without_token),
 	    WORLD_TEST(test_orderly_stop),

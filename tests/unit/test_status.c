@@ -145,6 +145,8 @@ fixture_free(struct fixture *f)
 static const char descriptor[] =
     "{\"platform\":\"discord\",\"label\":\"a\x7f\xc2\x9b\"}";
 
+static char evidence[] = "refused twice";
+
 /* Everything that may be null is there, so that every member occurs. */
 static void
 fill(struct fixture *f)
@@ -161,6 +163,11 @@ fill(struct fixture *f)
 	l->clock_skew_s = -3;
 	l->last_read = 999000;
 	strlcpy(l->address, "192.0.2.1:443", sizeof(l->address));
+	l->revoked = 1;
+	f->eg[0].standing.revoked_at = 1795341000;
+	f->eg[0].standing.evidence = evidence;
+	f->eg[0].cred.source = CRED_PROVISIONED;
+	strlcpy(f->eg[0].cred.tenant, "t1", sizeof(f->eg[0].cred.tenant));
 	gw->conf.identity[0].descriptor = strdup(descriptor);
 	a = core_agent_new(gw, 1000, 1000, 4711, NULL);
 	assert_non_null(a);
@@ -306,6 +313,11 @@ test_values(void **state)
 	    "\"by\":\"connector\",\"at\":1795341500,"
 	    "\"ago_s\":100}"));
 	assert_true(holds(f, "\"platforms\":[\"discord\"]"));
+	assert_true(holds(f, "\"credential\":{\"source\":\"provisioned\""));
+	assert_true(holds(f, "\"tenant\":\"t1\""));
+	assert_true(holds(f,
+	    "\"revoked\":{\"at\":1795341000,"
+	    "\"evidence\":\"refused twice\"}"));
 	assert_true(holds(f, "\"dials\":7"));
 	assert_true(holds(f, "\"label\":\"a\\u007f\\u009b\""));
 	assert_true(holds(f,
@@ -325,6 +337,7 @@ test_only(void **state)
 	assert_true(holds(f, "\"name\":\"g1\""));
 	assert_false(holds(f, "\"name\":\"g0\""));
 	assert_false(holds(f, "\"name\":\"g2\""));
+	assert_true(holds(f, "\"revoked\":null"));
 	fixture_free(f);
 }
 

@@ -42,7 +42,10 @@ struct world {
 	struct gateway *gw;
 	struct gateway_conf conf;
 	uint64_t now;
-	int dials, tls, mints, upgrades, drops, reading, states, remarks;
+	int dials, tls, mints, upgrades, asks, drops, reading, states, remarks;
+	int worked, refused, revoked; /* what relay-authd is told */
+	char evidence[LIMIT_EVIDENCE + 1];
+	int64_t skew; /* of the connector's clock; INT64_MIN: never told */
 	char state[32];
 	struct buf lines; /* what the connector got, newlines and all */
 	int pings, closes;
@@ -78,6 +81,25 @@ w_upgrade(void *arg, struct gateway *gw)
 {
 	(void)gw;
 	((struct world *)arg)->upgrades++;
+}
+static inline void
+w_ask(void *arg, struct gateway *gw)
+{
+	(void)gw;
+	((struct world *)arg)->asks++;
+}
+static inline void
+w_fared(void *arg, struct gateway *gw, enum fared what, const char *text)
+{
+	struct world *w = arg;
+
+	(void)gw;
+	w->worked += what == FARED_WORKED;
+	w->refused += what == FARED_REFUSED;
+	w->revoked += what == FARED_REVOKED;
+	if (what == FARED_REVOKED)
+		assert_true(strlcpy(w->evidence, text, sizeof(w->evidence)) <
+		    sizeof(w->evidence));
 }
 static inline void
 w_drop(void *arg, struct gateway *gw)
@@ -157,9 +179,9 @@ w_tap(void *arg, struct gateway *gw, enum tap_dir dir, struct span line)
 	(void)line;
 }
 
-static const struct core_io world_io = {w_dial, w_tls, w_mint, w_upgrade,
-    w_drop, w_output, w_read, w_agent_send, w_agent_close, w_state, w_result,
-    w_remark, w_tap};
+static const struct core_io world_io = {w_dial, w_tls, w_mint, w_upgrade, w_ask,
+    w_drop, w_output, w_read, w_agent_send, w_agent_close, w_state, w_fared,
+    w_result, w_remark, w_tap};
 
 static inline struct world *
 world_new(void)
@@ -172,6 +194,7 @@ world_new(void)
 	w->now = 1000000;
 	w->reading = 1;
 	w->c = core_new(&world_io, w, seed, w->now);
+	core_wall(w->c, 1700000000000); /* 2023-11-14T22:13:20Z */
 	(void)strlcpy(gc->name, "main", sizeof(gc->name));
 	gc->reconnect_min_ms = 1000;
 	gc->reconnect_max_ms = 30000;
@@ -292,6 +315,8 @@ world_upgrade(struct world *w)
 	link_event(w->gw, LE_DIALED, "dialed");
 	link_event(w->gw, LE_TLS_UP, "tls");
 	link_event(w->gw, LE_TOKEN, "token");
+	if (w->skew != INT64_MIN)
+		link_date(w->gw, core_unix(w->c) + w->skew);
 	link_event(w->gw, LE_UPGRADED, "upgraded");
 	ws_decoder_init(&w->dec, WS_SERVER, 1 << 24, 1);
 	buf_reset(&w->raw);
