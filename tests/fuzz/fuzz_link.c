@@ -72,7 +72,10 @@ step_answer(struct world *w, struct span arg)
 	    [ASKED_MINT] = {LE_TOKEN, LE_TOKEN, LE_TOKEN_REFUSED, LE_LOST},
 	    [ASKED_UPGRADE] = {LE_UPGRADED, LE_UPGRADED, LE_UPGRADE_REFUSED,
 		LE_LOST},
+	    [ASKED_TIME] = {LE_UPGRADED, LE_UPGRADED, LE_UPGRADE_REFUSED,
+		LE_LOST},
 	};
+	int time = w->asked == ASKED_TIME;
 	unsigned k = digit(&arg) % 4;
 	int ev = event[w->asked][k];
 
@@ -81,6 +84,10 @@ step_answer(struct world *w, struct span arg)
 	w->asked = ASKED_NOTHING;
 	if (ev == LE_UPGRADE_REFUSED)
 		link_http_status(w->gw, 401);
+	if (ev == LE_UPGRADED && time) {
+		refusal_answered(w->gw);
+		return;
+	}
 	if (ev == LE_UPGRADED)
 		connector_begin(w);
 	link_event(w->gw, (enum link_event)ev, "%.*s", (int)arg.len, arg.p);
@@ -393,9 +400,11 @@ step_read(struct world *w, struct span arg)
 static void
 step_credential(struct world *w, struct span arg)
 {
-	unsigned k = digit(&arg) % 3;
+	unsigned k = digit(&arg) % 6;
 
-	core_credential(w->gw, k != 0, k == 2, "told");
+	if (k >= 3)
+		core_standing(w->gw, k != 4, k == 5, "told");
+	core_credential(w->gw, k % 3 != 0, k % 3 == 2, "told");
 }
 
 static void
@@ -411,6 +420,7 @@ step_clock(struct world *w, struct span arg)
 	static const int64_t skew[] = {INT64_MIN, 0, 61, -100000};
 
 	w->gw->link.clock_skew_s = skew[digit(&arg) % 4];
+	w->gw->link.skew_at = w->now;
 }
 
 static void

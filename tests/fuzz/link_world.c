@@ -151,9 +151,9 @@ on_tap(void *arg, struct gateway *gw, enum tap_dir dir, struct span line)
 	CHECK(memchr(line.p, '\n', line.len) == NULL);
 }
 
-static const struct core_io world_io = {on_dial, on_tls, on_mint, on_upgrade, on_ask,
-    on_drop, on_output, on_read, on_agent_send, on_agent_close, on_state,
-    on_fared, on_result, on_remark, on_tap};
+static const struct core_io world_io = {on_dial, on_tls, on_mint, on_upgrade,
+    on_ask, on_drop, on_output, on_read, on_agent_send, on_agent_close,
+    on_state, on_fared, on_result, on_remark, on_tap};
 
 void
 world_conf(struct world *w, unsigned variant)

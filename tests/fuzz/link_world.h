@@ -46,7 +46,14 @@ struct request {
 };
 
 /* What the core asked for last, and was not answered. */
-enum asked { ASKED_NOTHING, ASKED_DIAL, ASKED_TLS, ASKED_MINT, ASKED_UPGRADE, ASKED_TIME };
+enum asked {
+	ASKED_NOTHING,
+	ASKED_DIAL,
+	ASKED_TLS,
+	ASKED_MINT,
+	ASKED_UPGRADE,
+	ASKED_TIME
+};
 
 /* One of our events. */
 struct event {
