@@ -22,15 +22,6 @@ idle_read(void *arg, struct gateway *gw, int on)
 }
 
 static inline void
-idle_fared(void *arg, struct gateway *gw, enum fared what, const char *text)
-{
-	(void)arg;
-	(void)gw;
-	(void)what;
-	(void)text;
-}
-
-static inline void
 idle_remark(void *arg, struct gateway *gw, int level, const char *event,
     const char *text)
 {
@@ -45,8 +36,7 @@ idle_remark(void *arg, struct gateway *gw, int level, const char *event,
 #define IDLE_IO                                                             \
 	.dial = idle_gateway, .tls = idle_gateway, .mint = idle_gateway,    \
 	.upgrade = idle_gateway, .ask = idle_gateway, .drop = idle_gateway, \
-	.fared = idle_fared, .link_output = idle_gateway,                   \
-	.link_read = idle_read, .state_changed = idle_gateway,              \
-	.remark = idle_remark
+	.link_output = idle_gateway, .link_read = idle_read,                \
+	.state_changed = idle_gateway, .remark = idle_remark
 
 #endif
