@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "core.h"
 #include "log.h"
@@ -74,21 +73,37 @@ hurry(struct gateway *gw)
 	return 1;
 }
 
+/*
+ * A time as RFC 3339 has it.  The C library's functions look at the time zone
+ * and may open files for that.  Years begin in March here, so that a leap day
+ * is the last one of its year.
+ */
 static void
 put_time(char *out, size_t cap, int64_t at)
 {
-	time_t t = (time_t)at;
-	struct tm tm;
+	int64_t day = at / 86400 + 719468; /* since 0000-03-01 */
+	int64_t era = day / 146097, in_era = day % 146097;
+	int64_t year =
+	    (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
+	int64_t in_year = in_era - (365 * year + year / 4 - year / 100);
+	int64_t month = (5 * in_year + 2) / 153; /* 0: March */
+	int64_t s = at % 86400;
 
-	if (gmtime_r(&t, &tm) == NULL ||
-	    strftime(out, cap, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-		(void)snprintf(out, cap, "%" PRId64, at);
+	if (at < 0) {
+		(void)strlcpy(out, "before 1970", cap);
+		return;
+	}
+	(void)snprintf(out, cap, "%04" PRId64 "-%02d-%02dT%02d:%02d:%02dZ",
+	    era * 400 + year + (month >= 10),
+	    (int)(month + (month < 10 ? 3 : -9)),
+	    (int)(in_year - (153 * month + 2) / 5 + 1), (int)(s / 3600),
+	    (int)(s / 60 % 60), (int)(s % 60));
 }
 
 static void
 put_one(char out[ONE_TEXT], const struct refusal *r)
 {
-	char when[32], skew[64] = "clock of the connector not told";
+	char when[48], skew[64] = "clock of the connector not told";
 
 	put_time(when, sizeof(when), r->at);
 	if (r->skew_s != INT64_MIN)

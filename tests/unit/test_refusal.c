@@ -445,6 +445,37 @@ test_evidence(void **state)
 	assert_disabled(w);
 }
 
+static void
+test_evidence_has_the_date(void **state)
+{
+	static const struct {
+		int64_t at;
+		const char *text;
+	} date[] = {
+	    {0, "1970-01-01T00:00:00Z"},
+	    {951782399, "2000-02-28T23:59:59Z"},
+	    {951782400, "2000-02-29T00:00:00Z"},
+	    {951868800, "2000-03-01T00:00:00Z"},
+	    {1735689599, "2024-12-31T23:59:59Z"},
+	    {1735689600, "2025-01-01T00:00:00Z"},
+	    {4107542400, "2100-03-01T00:00:00Z"},
+	    {-1, "before 1970"},
+	};
+	struct refusals r;
+	char text[LIMIT_EVIDENCE], want[64];
+	size_t i;
+
+	(void)state;
+	memset(&r, 0, sizeof(r));
+	for (i = 0; i < sizeof(date) / sizeof(date[0]); i++) {
+		r.first.at = date[i].at;
+		refusal_evidence(&r, text, sizeof(text));
+		(void)snprintf(
+		    want, sizeof(want), "refused twice: %s 4401", date[i].text);
+		assert_memory_equal(text, want, strlen(want));
+	}
+}
+
 /* The longest there can be fits. */
 static void
 test_evidence_is_bounded(void **state)
@@ -659,6 +690,7 @@ main(void)
 	    WORLD_TEST(test_asking_fails),
 	    WORLD_TEST(test_an_old_time_is_no_answer),
 	    WORLD_TEST(test_evidence),
+	    cmocka_unit_test(test_evidence_has_the_date),
 	    WORLD_TEST(test_evidence_is_bounded),
 	    WORLD_TEST(test_the_mark_holds_over_restarts),
 	    WORLD_TEST(test_the_mark_goes_before_a_lack),
