@@ -389,6 +389,20 @@ flood(struct world *w)
 	assert_false(w->reading);
 }
 
+/* The agent acknowledges the line that holds a text, and forgets it. */
+static void
+take_one(struct world_agent *a, const char *text)
+{
+	struct span s;
+
+	agent_acks(a, text);
+	s = buf_span(&a->in);
+	buf_drain(
+	    &a->in, (size_t)((const char *)memchr(s.p, '\n', s.len) - s.p) + 1);
+	while (!holds(&a->in, text) && buf_len(&a->in) > 0)
+		buf_drain(&a->in, 1);
+}
+
 static void
 test_pressure_stops_reading_the_link(void **state)
 {
@@ -400,16 +414,8 @@ test_pressure_stops_reading_the_link(void **state)
 	assert_in_range(w->gw->delivery.bytes, LIMIT_PENDING_HIGH,
 	    LIMIT_PENDING_HIGH + 600000);
 	a = world_agent(w, "{\"type\":\"hello\",\"window\":1}");
-	while (!w->reading) {
-		agent_acks(a, "yyy");
-		buf_drain(&a->in,
-		    (size_t)((char *)memchr(
-				 buf_span(&a->in).p, '\n', buf_len(&a->in)) -
-			buf_span(&a->in).p) +
-			1);
-		while (!holds(&a->in, "yyy") && buf_len(&a->in) > 0)
-			buf_drain(&a->in, 1);
-	}
+	while (!w->reading)
+		take_one(a, "yyy");
 	assert_true(w->gw->delivery.bytes <= LIMIT_PENDING_LOW);
 }
 
@@ -472,25 +478,19 @@ test_above_the_ceiling_events_are_left(void **state)
 	}
 	assert_false(w->reading);
 	had = w->gw->delivery.n;
+	buf_reset(&w->lines);
 	assert_int_equal(w->gw->count.events_left + had, 100);
 	world_event(w, "small", "c1", "would fit");
 	assert_int_equal(w->gw->delivery.n, had); /* but comes after */
 	world_message(w, "{not json \"bufferId\":\"bad\"}\n");
 	dials = w->dials;
 	a = world_agent(w, "{\"type\":\"hello\",\"window\":1}");
-	buf_reset(&w->lines);
-	while (w->gw->link.state == LINK_UP) {
-		agent_acks(a, "zzz");
-		buf_drain(&a->in,
-		    (size_t)((char *)memchr(
-				 buf_span(&a->in).p, '\n', buf_len(&a->in)) -
-			buf_span(&a->in).p) +
-			1);
-		while (!holds(&a->in, "zzz") && buf_len(&a->in) > 0)
-			buf_drain(&a->in, 1);
-	}
+	while (w->gw->link.state == LINK_UP)
+		take_one(a, "zzz");
 	assert_true(w->gw->delivery.bytes <= LIMIT_PENDING_LOW);
 	assert_true(holds(&w->lines, "going_idle"));
+	while (w->gw->delivery.n > 0)
+		take_one(a, "zzz");
 	assert_false(holds(&w->lines, "small"));
 	assert_false(holds(&w->lines, "bad"));
 	world_message(w, "{\"type\":\"going_idle_ack\"}\n");

@@ -237,6 +237,22 @@ test_the_gateway_is_there_between_the_two(void **state)
 	assert_int_equal(state_of(f), LINK_DIAL);
 }
 
+/* What was complete is not, when more is told. */
+static void
+test_told_again_in_part(void **state)
+{
+	struct fixture *f = *state;
+
+	f->e.gw[0] = NULL;
+	tell(f, 1, 0);
+	tell_credential(f, 1);
+	f->e.gw[0] = &f->eg;
+	engine_cred_early(&f->eg);
+	assert_int_equal(state_of(f), LINK_UNPROVISIONED);
+	tell_standing(f, 1, 1);
+	assert_int_equal(state_of(f), LINK_DISABLED);
+}
+
 static void
 test_a_standing_of_nothing(void **state)
 {
@@ -399,6 +415,14 @@ test_a_restart_forgets_what_was_seen(void **state)
 	assert_int_equal(sent.revoked, 0);
 	assert_int_equal(sent.refused, 1);
 	assert_int_equal(state_of(f), LINK_WAIT);
+	tell(f, 1, 0);
+	up(f, 7);
+	link_closed(f->gw, 4401, SPAN_LIT("no")); /* the first */
+	restart_authd(f);
+	tell(f, 1, 0);
+	up(f, 8);
+	link_closed(f->gw, 4401, SPAN_LIT("no")); /* the first, again */
+	assert_int_equal(sent.revoked, 0);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -411,6 +435,7 @@ main(void)
 	    T(test_half_a_word_is_none),
 	    T(test_told_before_the_gateway_is_there),
 	    T(test_the_gateway_is_there_between_the_two),
+	    T(test_told_again_in_part),
 	    T(test_a_standing_of_nothing),
 	    T(test_success_is_told_until_it_is_kept),
 	    T(test_refusal_before_success_is_told),

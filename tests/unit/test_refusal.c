@@ -289,9 +289,11 @@ test_clocks_a_minute_apart(void **state)
 	w->skew = -60;
 	world_up(w);
 	world_close(w, 4401, "unauthorized");
+	w->skew = 60;
 	refuse(w, "unauthorized");
 	assert_disabled(w);
 	assert_true(strstr(w->evidence, "connector's clock -60 s") != NULL);
+	assert_true(strstr(w->evidence, "connector's clock +60 s") != NULL);
 }
 
 /* Neither does it before a success: another secret would not be taken. */
@@ -355,9 +357,13 @@ test_time_asked_for_is_far_away(void **state)
 		answer(w, -300);
 		assert_int_equal(w->gw->link.state, LINK_WAIT);
 		assert_true(says(w, "300 s behind"));
-		world_time(w, 60000 - 1);
 	}
 	assert_int_equal(w->revoked, 0);
+	w->skew = 0; /* set right: counted from the beginning */
+	refuse(w, "unauthorized");
+	assert_int_equal(w->revoked, 0);
+	refuse(w, "unauthorized");
+	assert_disabled(w);
 }
 
 /* Who tells no time even when asked is believed: the clocks are not known to
@@ -638,7 +644,60 @@ test_another_credential_while_asking(void **state)
 	world_up(w);
 }
 
-/* Perhaps another connector. */
+/* The mark is told while the link is up: the link shows that it is of something
+ * else, and ends with it. */
+static void
+test_a_mark_while_connected(void **state)
+{
+	struct world *w = *state;
+
+	world_up(w);
+	core_standing(w->gw, 1, 1, "of old");
+	core_credential(w->gw, 1, 0, "x");
+	assert_string_equal(w->state, "connected");
+	core_gateway_change(w->gw, &w->conf);
+	world_message(w, "{\"type\":\"going_idle_ack\"}\n");
+	world_close(w, 1000, "");
+	assert_string_equal(w->state, "disabled");
+	assert_string_equal(w->gw->link.reason, "credential revoked: of old");
+}
+
+/* A refusal of before the mark is none after it. */
+static void
+test_enabling_begins_anew(void **state)
+{
+	struct world *w = *state;
+
+	world_up(w);
+	world_close(w, 4401, "unauthorized");
+	core_standing(w->gw, 1, 1, "told");
+	core_credential(w->gw, 1, 0, "x");
+	assert_string_equal(w->state, "disabled");
+	core_standing(w->gw, 1, 0, "");
+	core_credential(w->gw, 1, 0, "x");
+	refuse(w, "unauthorized");
+	assert_int_equal(w->revoked, 0);
+}
+
+static void
+test_the_credential_goes_while_asking(void **state)
+{
+	struct world *w = *state;
+
+	w->skew = INT64_MIN;
+	world_up(w);
+	world_close(w, 4401, "unauthorized");
+	refuse(w, "unauthorized");
+	link_event(w->gw, LE_DIALED_PLAIN, "x");
+	assert_int_equal(w->gw->link.state, LINK_ASK);
+	core_credential(w->gw, 0, 0, "none");
+	assert_string_equal(w->state, "unprovisioned");
+	core_credential(w->gw, 1, 0, "x");
+	link_event(w->gw, LE_DIALED_PLAIN, "x");
+	assert_int_equal(w->gw->link.state, LINK_TOKEN);
+}
+
+/* Perhaps another connector: relay-authd says how it fared there. */
 static void
 test_changed_settings_clear_a_refusal(void **state)
 {
@@ -648,8 +707,29 @@ test_changed_settings_clear_a_refusal(void **state)
 	world_close(w, 4401, "unauthorized");
 	core_gateway_change(w->gw, &w->conf);
 	refuse(w, "unauthorized");
-	assert_string_equal(w->state, "retrying");
+	assert_int_equal(w->refused, 1);
+	core_standing(w->gw, 1, 0, "");
+	core_credential(w->gw, 1, 0, "x");
+	refuse(w, "unauthorized");
+	core_gateway_change(w->gw, &w->conf);
+	refuse(w, "unauthorized");
 	assert_int_equal(w->revoked, 0);
+}
+
+/* The link is being closed for that: its end says nothing of what follows. */
+static void
+test_refused_while_settings_change(void **state)
+{
+	struct world *w = *state;
+
+	core_standing(w->gw, 1, 0, "");
+	world_up(w);
+	core_gateway_change(w->gw, &w->conf);
+	world_close(w, 4401, "unauthorized");
+	refuse(w, "unauthorized");
+	assert_int_equal(w->revoked, 0);
+	refuse(w, "unauthorized");
+	assert_disabled(w);
 }
 
 /* On the way down it is of no interest. */
@@ -701,6 +781,10 @@ main(void)
 	    WORLD_TEST(test_a_success_of_the_credential_before),
 	    WORLD_TEST(test_another_credential_while_asking),
 	    WORLD_TEST(test_changed_settings_clear_a_refusal),
+	    WORLD_TEST(test_a_mark_while_connected),
+	    WORLD_TEST(test_enabling_begins_anew),
+	    WORLD_TEST(test_the_credential_goes_while_asking),
+	    WORLD_TEST(test_refused_while_settings_change),
 	    WORLD_TEST(test_refused_while_stopping),
 	};
 
