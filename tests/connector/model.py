@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from secrets import token_hex as random_hex
 
 from . import descriptors
 from .delivery import Buffer, Framing
@@ -17,6 +18,9 @@ MAX_VIOLATIONS = 10_000
 MAX_RECORDS = 1_000_000
 # Different unknown names that are told apart; they are the peer's to invent.
 MAX_UNKNOWN = 1000
+
+DEFAULT_POLICY = {"requireAddress": True, "freeResponseScopes": [],
+                  "allowOtherBots": False}
 
 
 @dataclass
@@ -94,9 +98,13 @@ class Gateway:
     def __init__(self, gateway_id, secrets, platforms):
         self.gateway_id = gateway_id
         self.secrets = list(secrets)        # rotation list, newest first
+        self.until = {}                     # secret: monotonic end of it
+        self.delivery_key = random_hex(16)
+        self.policies = {}                  # platform: relevance policy
         self.platforms = dict(platforms)    # platform: botId
         self.descriptors = {p: descriptors.default(p) for p in platforms}
         self.tenant = f"tenant-{gateway_id}"
+        self.claimed = False                # the tenant was proven
         self.buffer = Buffer()
         self.chats = {}                     # chat_id: outbound.Chat
         self.revoked = False
@@ -104,6 +112,30 @@ class Gateway:
         self.asleep = False                 # went idle and has not come back
         self.request_ids = set()            # over all connections
         self.messages_out = 0               # message ids handed out
+
+    def policy(self, platform):
+        """The relevance policy that holds; the connector's own default where
+        none was posted."""
+        return self.policies.get(platform, DEFAULT_POLICY)
+
+    def rotate(self, secret, keep_old=True, keep_s=None):
+        """Make this the newest secret; the others go at once, after keep_s
+        seconds, or never."""
+        old = [s for s in self.secrets if s != secret] if keep_old else []
+        if keep_s is not None:
+            for one in old:
+                self.until.setdefault(one, time.monotonic() + keep_s)
+        self.until.pop(secret, None)
+        self.secrets = [secret, *old]
+
+    def renew(self):
+        """A new secret; the old ones stay valid, as on a rotation."""
+        self.rotate(random_hex(32))
+
+    def valid_secrets(self):
+        """Those of the rotation list whose time is not over."""
+        now = time.monotonic()
+        return [s for s in self.secrets if self.until.get(s, now + 1) > now]
 
     def add_platform(self, platform, bot_id):
         self.platforms[platform] = bot_id
@@ -139,7 +171,7 @@ class State:
 
     def secrets_of(self, gateway_id):
         gateway = self.gateways.get(gateway_id)
-        return gateway.secrets if gateway else []
+        return gateway.valid_secrets() if gateway else []
 
     def violation(self, rule, detail, gateway_id="", link=0):
         self.counters["violations"] += 1

@@ -153,10 +153,10 @@ def restore(state, gateway=None):
     gateway_of(state, gateway).revoked = False
 
 
-def rotate(state, secret, keep_old=True, gateway=None):
-    """Make this the newest secret; without keep_old the others go."""
-    gateway = gateway_of(state, gateway)
-    gateway.secrets = [secret, *(gateway.secrets if keep_old else [])]
+def rotate(state, secret, keep_old=True, gateway=None, keep_s=None):
+    """Make this the newest secret; without keep_old the others go at once,
+    with keep_s after so many seconds."""
+    gateway_of(state, gateway).rotate(secret, keep_old, keep_s)
 
 
 def close(state, code=1000, reason="", gateway=None):

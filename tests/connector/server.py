@@ -95,8 +95,8 @@ class Server:
         path = request.raw_path.partition("?")[0]
         if path == f"{base}/relay":
             return await self._upgrade(request)
-        route = path[len(base):] if path.startswith(base) else ""
-        if self.state.http and route in self.state.http.ROUTES:
+        route = self.state.http and self.state.http.find(path, base)
+        if route:
             return await self.state.http.serve(request, route)
         return self._plain(request, 400, "no such path")
 

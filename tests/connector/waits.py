@@ -111,3 +111,17 @@ class Waits:
                     return violation
             return None
         return self.wait_for(found, timeout, "a violation")
+
+    def wait_asked(self, name, count=1, timeout=DEFAULT_TIMEOUT_S):
+        """Wait until a route was asked so often; the last body."""
+        http = self.state.http
+        self.wait_for(lambda: http.count(name) >= count, timeout,
+                      f"{count} requests of {name}")
+        return http.asked(name)[-1]
+
+    def wait_policy(self, platform, expected, gateway=None,
+                    timeout=DEFAULT_TIMEOUT_S):
+        """Wait until a relevance policy is as expected."""
+        found = self.gateway(gateway)
+        self.wait_for(lambda: found.policy(platform) == expected, timeout,
+                      f"the policy {expected} of {platform}")
