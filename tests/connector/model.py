@@ -35,7 +35,8 @@ class Settings:
     replay_window: int = 1          # the contract waits for each ack; 0: none
     numeric_ids: bool = False       # bufferIds are JSON numbers
     clock_offset: float = 0         # seconds the connector's clock is ahead
-    send_date: bool = True          # answers carry a Date header
+    send_date: object = True        # answers carry a Date header; "asked":
+                                    # all but those that upgrade
     pong: bool = True               # answer pings
     read: bool = True               # read from the link
     write: bool = True              # write to the link (but for pongs)

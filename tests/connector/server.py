@@ -87,7 +87,10 @@ class Server:
         if request.get("own_date"):
             return
         response.headers.popall("Date", None)
-        if self.state.settings.send_date:
+        send = self.state.settings.send_date
+        if send == "asked":
+            send = not isinstance(response, web.WebSocketResponse)
+        if send:
             response.headers["Date"] = formatdate(self.state.now(), usegmt=True)
 
     async def _dispatch(self, request):

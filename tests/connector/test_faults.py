@@ -160,6 +160,16 @@ def test_date_follows_the_clock(connector, client):
     assert "Date" not in caught.value.headers
 
 
+def test_date_only_when_asked(connector, client):
+    connector.settings.send_date = "asked"
+    client.dial().hello()
+    assert "Date" not in client.ws._response.headers
+    connector.forbid(1, status=500)
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        client.dial()
+    assert "Date" in caught.value.headers
+
+
 def test_forbid_counts_down(connector, client):
     connector.forbid(2)
     for _ in range(2):

@@ -9,6 +9,8 @@
     make_relayd      makes one that is not started: make_relayd(config, …)
     unprivileged     as `relayd`, but never with root's privileges
     make_connector   more connectors: make_connector(tls="expired", …)
+    issuer           a Connector that knows no gateway yet, but an identity
+                     token of a tenant: issuer.token
     eager            a connector that sends without waiting for
                      acknowledgements
     busy             a Relayd connected to that one
@@ -35,6 +37,8 @@ import relay                            # noqa: E402
 
 # Lines of relayd's log that a failed test shows.
 LOG_LINES = 200
+# Whose the issuer's tokens are.
+TENANT = "tenant-a"
 
 
 def pytest_configure(config):
@@ -133,6 +137,14 @@ def _make_connector(request, ca_dir):
 @pytest.fixture(name="eager")
 def _eager(make_connector):
     return make_connector(replay_window=0)
+
+
+@pytest.fixture(name="issuer")
+def _issuer(make_connector):
+    connector = make_connector()
+    connector.state.gateways.clear()
+    connector.token = connector.http.idp.issue(TENANT)
+    return connector
 
 
 @pytest.fixture(name="connector")

@@ -147,12 +147,19 @@ class Relayd:
         secret it knows, its identities; `more` is merged over it."""
         known = connector.gateway(gateway)
         self.write(f"{name}.secret", known.secrets[0] + "\n", 0o600)
-        entry = {
-            "url": connector.http_url,
+        return self.add_gateway(connector, name, **merge({
             "id": known.gateway_id,
             "identities": [{"platform": p, "bot_id": b}
                            for p, b in known.platforms.items()],
-            "secret": {"file": str(self.dir / f"{name}.secret")},
+            "secret": {"file": str(self.dir / f"{name}.secret")}}, more))
+
+    def add_gateway(self, connector, name="main", **more):
+        """Put a gateway without a secret into the configuration; it fronts
+        one bot on Discord, unless `more` says otherwise."""
+        entry = {
+            "url": connector.http_url,
+            "id": "gw-test",
+            "identities": [{"platform": "discord", "bot_id": "1234"}],
             "reconnect": {"min": "20ms", "max": "200ms"},
         }
         if connector.tls:
