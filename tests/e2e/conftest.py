@@ -11,6 +11,8 @@
     make_connector   more connectors: make_connector(tls="expired", …)
     issuer           a Connector that knows no gateway yet, but an identity
                      token of a tenant: issuer.token
+    host             a bare Relayd, started: its gateway, known to `issuer`,
+                     waits to be enrolled
     eager            a connector that sends without waiting for
                      acknowledgements
     busy             a Relayd connected to that one
@@ -33,12 +35,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from connector.face import Connector    # noqa: E402
+import issued                           # noqa: E402
 import relay                            # noqa: E402
 
 # Lines of relayd's log that a failed test shows.
 LOG_LINES = 200
-# Whose the issuer's tokens are.
-TENANT = "tenant-a"
 
 
 def pytest_configure(config):
@@ -143,7 +144,7 @@ def _eager(make_connector):
 def _issuer(make_connector):
     connector = make_connector()
     connector.state.gateways.clear()
-    connector.token = connector.http.idp.issue(TENANT)
+    connector.token = connector.http.idp.issue(issued.TENANT)
     return connector
 
 
@@ -185,6 +186,14 @@ def _make_unprivileged(request, unprivileged_daemon):
 @pytest.fixture(name="relayd")
 def _relayd(make_relayd, connector):
     return make_relayd().connect_to(connector).start(wait="connected")
+
+
+@pytest.fixture(name="host")
+def _host(make_relayd, issuer):
+    issuer.register("gw-test", "0" * 64, {"discord": "1234"})
+    relayd = issued.bare(make_relayd(), issuer).start()
+    issued.wait_reason(relayd, "403")
+    return relayd
 
 
 @pytest.fixture(name="unprivileged")

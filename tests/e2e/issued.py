@@ -24,6 +24,13 @@ def provisioned(relayd, connector, name="main", **more):
                               **{"identity_token": {"file": path}, **more})
 
 
+def bare(relayd, connector, **more):
+    """A gateway with an identity token and nothing else; the connector does
+    not let it provision itself."""
+    connector.http.always["provision"] = (403, {"error": "enrol instead"})
+    return provisioned(relayd, connector, **more)
+
+
 def ticket(connector, tenant=TENANT):
     """A new enrolment token, good for one enrolment."""
     token = f"enrol-{secrets.token_hex(16)}"
