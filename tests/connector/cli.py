@@ -17,6 +17,8 @@ from .ca import LEAVES
 from .chat import Chatter
 from .face import Connector
 
+# Whose tokens are issued when none is named.
+TENANT = "tenant-a"
 
 
 def parse_args(argv):
@@ -111,6 +113,26 @@ def _send(connector, _words, rest):
     show("ok")
 
 
+def _identity(connector, words, _rest):
+    """A new identity token of a tenant."""
+    tenant = words[0] if words else TENANT
+    show(f"ok {connector.run(connector.http.idp.issue, tenant)}")
+
+
+def _ticket(connector, words, _rest):
+    """A new enrollment token of a tenant, good for one enrolment."""
+    token = secrets.token_hex(16)
+    connector.http.enrollments[token] = words[0] if words else TENANT
+    show(f"ok {token}")
+
+
+def _rotate(connector, words, _rest):
+    if not words:
+        raise Usage("rotate SECRET [SECONDS]")
+    connector.rotate(words[0], keep_s=float(words[1]) if words[1:] else None)
+    show("ok")
+
+
 def _status(connector, _words, _rest):
     show(connector.status())
 
@@ -144,6 +166,10 @@ COMMANDS = {
     "rewind": (_simple("rewind"), "     send again what was acknowledged last"),
     "revoke": (_simple("revoke"), "     4401 now and on every later dial"),
     "restore": (_simple("restore"), "     lift that"),
+    "identity": (_identity, "[TENANT]      issue an identity token"),
+    "ticket": (_ticket, "[TENANT]      issue a one-time enrollment token"),
+    "rotate": (_rotate, "SECRET [SECONDS]      another secret; the old one "
+                        "stays valid so long"),
     "expire": (_simple("expire"), "     4401 with the reason \"expired\""),
     "close": (_close, "[CODE [REASON…]]      close the link"),
     "drop": (_simple("drop"), "     cut the TCP connection"),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """The connector by hand: main.py as a child process."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from .asking import request
 from .client import Client, Closed
 
 SECRET = "s3cret"
@@ -64,6 +66,33 @@ def test_line_protocol(tmp_path):
         program.type("status")
         program.until("counters")
         program.type("quit")
+    assert program.end() == 0
+
+
+def test_tokens_are_issued(tmp_path):
+    program = Program(tmp_path)
+    url = program.url.replace("ws", "http", 1).removesuffix("/relay")
+    program.type("identity")
+    identity = program.until("ok").split()[1]
+    program.type("ticket tenant-b")
+    of_another = program.until("ok").split()[1]
+    program.type("ticket")
+    ticket = program.until("ok").split()[1]
+    for token, expected in ((of_another, 403), (ticket, 200), (ticket, 403)):
+        body = json.dumps({"enrollmentToken": token, "gatewayId": "gw-1"})
+        status, _, answer = request(
+            url, "POST", "/relay/enroll", body.encode(),
+            {"Content-Type": "application/json",
+             "Authorization": f"Bearer {identity}"})
+        assert status == expected
+        if status == 200:
+            secret = json.loads(answer)["secret"]
+    program.type("rotate another 3600")
+    program.until("ok")
+    for secret in (secret, "another"):
+        with Client(program.url, secret=secret) as client:
+            client.dial().hello()
+    program.type("quit")
     assert program.end() == 0
 
 
