@@ -322,9 +322,9 @@ def more_fields(s):
 @_odd(True, "body")
 def escaped(s):
     text = "".join(f"\\u{ord(c):04x}" for c in s.good[s.key])
-    rest = {k: v for k, v in s.good.items() if k != s.key}
-    return s.whole(b' \n{ "%s" : "%s" , %s \n' % (
-        s.key.encode(), text.encode(), json.dumps(rest).encode()[1:]))
+    rest = {"": 0, **{k: v for k, v in s.good.items() if k != s.key}}
+    return s.whole(b' \n%s ,\t"%s" : "%s" } \n' % (
+        json.dumps(rest).encode()[:-1], s.key.encode(), text.encode()))
 
 
 def _body(name, make, takes=False):

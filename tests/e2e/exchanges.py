@@ -8,7 +8,7 @@ from pathlib import Path
 
 from base import POLL_S, until
 
-PROGRAM = "relay-xchg"
+TITLE, PROGRAM = "relayd: exchange", "relay-xchg"
 
 
 def find(relayd):
@@ -22,14 +22,13 @@ def find(relayd):
 
 
 def _is_one(pid):
-    """Titles can be read by anybody, the program's name by root alone; an
-    exchange that has not got so far has another name yet."""
+    """By its title, or before it has one by its program."""
     try:
-        title = Path(f"/proc/{pid}/cmdline").read_bytes()
-        name = Path(f"/proc/{pid}/comm").read_text().strip()
+        title = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
+        return title == TITLE.encode() or os.path.basename(
+            os.readlink(f"/proc/{pid}/exe")) == PROGRAM
     except OSError:
         return False
-    return PROGRAM.encode() in title.split(b"\0")[0] or name == PROGRAM
 
 
 def wait_one(relayd):
