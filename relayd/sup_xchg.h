@@ -12,9 +12,6 @@
 
 /* Who takes longer is killed: relay-authd gives up after 15 s. */
 #define XCHG_MS 20000
-/* An exchange's descriptor for what it reads: the CA bundle, or the command's
- * output; /dev/null when it needs neither. */
-#define FD_INPUT (FD_PEER + 1)
 /* A request may wait so long for one of LIMIT_EXCHANGES to end: the answer of
  * an exchange can be there before its end is. */
 #define XCHG_WAIT_MS 1000
