@@ -145,7 +145,6 @@ static const struct trial trials[] = {
 	KILLS(AUTHD, connect_pipe),
 	KILLS(AUTHD, bind),
 	KILLS(AUTHD, listen),
-	KILLS(AUTHD, accept),
 	KILLS(AUTHD, exec),
 	KILLS(AUTHD, execveat),
 	KILLS(AUTHD, ptrace),

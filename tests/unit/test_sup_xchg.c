@@ -9,7 +9,6 @@
 #include <dirent.h>
 #include <sys/mman.h>
 
-#define FD_INPUT (FD_PEER + 1)
 
 /* The part of an exchange. */
 
