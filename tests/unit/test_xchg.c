@@ -576,6 +576,9 @@ late(void **state)
 
 /* Memory. */
 
+/* Larger are the sanitizer's own alone. */
+#define MAPPING_MAX (64U * 1024 * 1024)
+
 /* Whether the text is anywhere in a process's memory that can be read. */
 static int
 in_memory(pid_t pid, const char *text)
@@ -592,7 +595,7 @@ in_memory(pid_t pid, const char *text)
 	assert_int_not_equal(fd = open(path, O_RDONLY), -1);
 	while (fgets(line, sizeof(line), maps) != NULL) {
 		if (sscanf(line, "%jx-%jx", &from, &to) != 2 ||
-		    (p = malloc(to - from)) == NULL)
+		    to - from > MAPPING_MAX || (p = malloc(to - from)) == NULL)
 			continue;
 		n = pread(fd, p, to - from, (off_t)from);
 		found |=
