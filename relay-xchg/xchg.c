@@ -186,6 +186,9 @@ wait_for(struct xchg *x, int fd, short events)
 
 	if (now >= x->deadline_ms)
 		return 0;
+	/* libcrypto's ciphers leave plaintext on the stack: not while we
+	 * sleep. */
+	secmem_burn_stack();
 	if (poll(p, 2, (int)(x->deadline_ms - now)) > 0 && p[0].revents != 0)
 		pipe_drain(x->authd);
 	return now_ms() < x->deadline_ms;
