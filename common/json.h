@@ -105,6 +105,14 @@ struct json_want {
 const char *json_members(const struct json_doc *doc, int parent,
     const struct json_want *want, size_t nwant, int *at, int *which);
 
+/* Take the wanted strings of the one object that the text is; absent ones give
+ * absent spans.  room has text.len bytes for what is decoded.  NULL, or a
+ * phrase as of json_members. */
+const char *json_texts(struct span text, const struct json_want *want,
+    size_t nwant, struct span *out, char *room);
+/* Whether a text is not empty and holds neither white space nor controls. */
+int json_is_word(struct span s);
+
 /* One member by its decoded key, or -1: absent, there twice, or not to be
  * told because the node table ran out within the object. */
 int json_get(const struct json_doc *doc, int parent, const char *name);

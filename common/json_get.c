@@ -466,3 +466,34 @@ json_each(struct span array, size_t *pos, struct span *elem)
 	*elem = (struct span){p, (size_t)(q - p)};
 	return 1;
 }
+
+/* More wanted strings than any command has. */
+#define TEXTS_MAX 32
+
+const char *
+json_texts(struct span text, const struct json_want *want, size_t nwant,
+    struct span *out, char *room)
+{
+	const char *wrong = "no JSON object";
+	struct json_doc doc;
+	int at[TEXTS_MAX];
+	size_t used = 0;
+
+	if (nwant > TEXTS_MAX || json_parse(&doc, text.p, text.len, 1) == -1)
+		return wrong;
+	wrong = json_members(&doc, JSON_ROOT, want, nwant, at, NULL);
+	for (size_t i = 0; i < nwant && wrong == NULL; i++) {
+		out[i] = json_str(&doc, at[i], room + used, text.len - used);
+		used += out[i].len;
+	}
+	return wrong;
+}
+
+int
+json_is_word(struct span s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if ((unsigned char)s.p[i] <= ' ' || s.p[i] == 0x7f)
+			return 0;
+	return s.len > 0;
+}

@@ -197,9 +197,7 @@ put_credential(struct buf *b, const struct gateways *gs, uint32_t g)
 
 	buf_addf(b, "%s{", b->p[b->end - 1] == '[' ? "" : ",");
 	json_put_member_str(b, "gateway", span_str(s->name));
-	json_put_member_str(b, "source",
-	    own[CRED_HOW].p != NULL ? own[CRED_HOW]
-				    : span_str(source[s->source]));
+	json_put_member_str(b, "source", span_str(source[s->source]));
 	json_put_member_str(b, "gateway_id", span_str(s->id));
 	json_put_member_str(b, "tenant", own[CRED_TENANT]);
 	put_time(b, "since", since);
@@ -263,9 +261,11 @@ find_gateway(struct command *m)
 		    span_eq(span_str(s->name), m->f[F_GATEWAY]))
 			break;
 	if (m->g == LIMIT_GATEWAYS) {
+		s = secret_get(gs->secrets, 0);
 		snprintf(gs->text, sizeof(gs->text),
-		    "there is no gateway %s in the configuration",
-		    log_vis(seen, sizeof(seen), span_str(name)));
+		    "there is no gateway %s; the first there is: %s",
+		    log_vis(seen, sizeof(seen), span_str(name)),
+		    s == NULL ? "none" : s->name);
 		return "no_gateway";
 	}
 	at = plan_url(&gs->all[m->g].plan);
@@ -285,6 +285,12 @@ run(struct command *m)
 	size_t i, n = sizeof(commands) / sizeof(commands[0]);
 	const char *code;
 
+	for (i = 0; i < FIELDS; i++)
+		if (m->f[i].p != NULL && !json_is_word(m->f[i])) {
+			snprintf(m->as->gs->text, sizeof(m->as->gs->text),
+			    "%s is empty, or holds white space", wants[i].name);
+			return "bad_request";
+		}
 	for (i = 0; i < n; i++)
 		if (span_eq(span_str(commands[i].name), m->f[F_CMD]))
 			break;
@@ -302,26 +308,6 @@ run(struct command *m)
 	return commands[i].fn(m);
 }
 
-/* Decode the strings into room of the line's length. */
-static const char *
-decode(struct command *m, struct span line, char *room)
-{
-	const char *wrong = "the line is no JSON object";
-	struct json_doc doc;
-	int at[FIELDS];
-	size_t used = 0;
-
-	if (json_parse(&doc, line.p, line.len, 1) == -1 ||
-	    (wrong = json_members(&doc, JSON_ROOT, wants, FIELDS, at, NULL)) !=
-		NULL)
-		return wrong;
-	for (size_t i = 0; i < FIELDS; i++) {
-		m->f[i] = json_str(&doc, at[i], room + used, line.len - used);
-		used += m->f[i].len;
-	}
-	return NULL;
-}
-
 void
 authsock_line(const struct linesock_client *c, struct span line, void *arg)
 {
@@ -332,7 +318,7 @@ authsock_line(const struct linesock_client *c, struct span line, void *arg)
 
 	as->before(as->arg);
 	if (room != NULL)
-		wrong = decode(&m, line, room);
+		wrong = json_texts(line, wants, FIELDS, m.f, room);
 	if (wrong == NULL) {
 		code = run(&m);
 		wrong = as->gs->text;

@@ -21,8 +21,8 @@
 #define POLICY_TRIES 5
 
 static const char *const uses[JOB_KINDS] = {
-    [JOB_PROVISION] = "provisioning",
-    [JOB_ENROLL] = "enrolment",
+    [JOB_PROVISION] = "provision",
+    [JOB_ENROLL] = "enroll",
     [JOB_POLICY] = "policy",
 };
 
@@ -185,8 +185,8 @@ gateway_consider(struct gateways *gs, uint32_t g)
 	if (gw->standing.revoked_at != 0)
 		set_why(gs, g, "revoked: nothing is provisioned until enabled");
 	else if (plan_source(&gw->plan, &label) == TOKEN_NONE) {
-		snprintf(why, sizeof(why), "no identity token: %.*s",
-		    (int)label.len, label.p);
+		snprintf(why, sizeof(why), "%.170s; and no identity_token",
+		    gw->unset);
 		if (strcmp(why, gw->why) != 0)
 			log_info("provision", gateway_secret(gs, g)->name,
 			    "skipped: %s", why);
@@ -265,11 +265,13 @@ take(const struct job *j, const struct msg_xanswer *a, void *arg)
 		cred_free(&c);
 		return gs->text;
 	}
-	gw->why[0] = '\0';
-	if (enrols) {
-		gw->refused = 0;
-		gateway_end_mark(gs, j->gateway);
+	if (!enrols) { /* lived by when the other identities are told */
+		gw->won = c;
+		return NULL;
 	}
+	gw->why[0] = '\0';
+	gw->refused = 0;
+	gateway_end_mark(gs, j->gateway);
 	adopt(gs, j->gateway, &c);
 	return NULL;
 }
@@ -296,6 +298,9 @@ provisioned(struct gateways *gs, const struct job *j)
 	char why[2 * LIMIT_REASON];
 
 	if (j->good > 0) {
+		gw->why[0] = '\0';
+		adopt(gs, j->gateway, &gw->won);
+		memset(&gw->won, 0, sizeof(gw->won));
 		gw->tries[JOB_PROVISION] = 0;
 		if (j->code != NULL)
 			log_warn("provision", name, "not all: %s", j->why);
@@ -336,6 +341,8 @@ done(const struct job *j, void *arg)
 
 	if (gateway_secret(gs, j->gateway) == NULL)
 		return;
+	if (j->cancelled)
+		cred_free(&gs->all[j->gateway].won);
 	if (j->cancelled && j->kind != JOB_ENROLL)
 		gs->all[j->gateway].due[j->kind] = gs->now_ms + BUSY_MS;
 	else if (j->kind == JOB_PROVISION)
@@ -565,6 +572,10 @@ gateway_forget(struct gateways *gs, uint32_t g)
 {
 	struct gateway *gw = &gs->all[g];
 
+	if (gw->own.r.map == NULL && !gw->refused)
+		return gateway_secret(gs, g)->pinned
+		    ? not_changeable(gs, g)
+		    : refuse(gs, "bad_request", "there is no credential");
 	if (gs->dir != -1 &&
 	    cred_forget(gs->dir, gateway_secret(gs, g)->name, gs->text,
 		sizeof(gs->text)) == -1)

@@ -24,6 +24,8 @@ struct gateway {
 	char wake_url[LIMIT_PATH + 1]; /* of an enrolment under way */
 	char why[LIMIT_REASON + 1];    /* why there is no own one */
 	char policy[LIMIT_REASON + 1]; /* its state in words */
+	char unset[LIMIT_REASON + 1];  /* why nothing is pinned */
+	struct cred won;	       /* by the provisioning under way */
 	uint8_t refused;   /* its file is there and cannot be used */
 	unsigned renewals; /* for the connector's refusals */
 	unsigned tries[JOB_KINDS];

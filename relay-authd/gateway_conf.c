@@ -133,6 +133,7 @@ choose(struct gateways *gs, uint32_t g, struct secret *is)
 
 	take_plan(gs, g, is);
 	gw->why[0] = '\0';
+	strlcpy(gw->unset, is->reason, sizeof(gw->unset));
 	if (is->pinned) {
 		gw->refused = 0;
 		cred_free(&gw->kept);

@@ -118,7 +118,7 @@ test_bad_requests(void **state)
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		HAS(say(s, bad[i]), "\"code\":\"bad_request\"");
-	HAS(say(s, "{\"cmd\":\"forget\",\"gateway\":\"ma\\u001bin\"}\n"),
+	HAS(say(s, "{\"cmd\":\"forget\",\"gateway\":\"ma\\u00e4in\"}\n"),
 	    "\"code\":\"no_gateway\"");
 	HAS(say(s, "{\"cmd\":\"forget\"}\n"), "\"code\":\"no_gateway\"");
 }
@@ -137,7 +137,7 @@ test_import_and_forget(void **state)
 	HAS(t, "\"wake_url_note\":true");
 	t = say(s, "{\"cmd\":\"credentials\"}\n");
 	HAS(t, "\"schema\":\"relayauthd.credentials/1\"");
-	HAS(t, "\"source\":\"imported\",\"gateway_id\":\"gw-old\"");
+	HAS(t, "\"source\":\"enrolled\",\"gateway_id\":\"gw-old\"");
 	HAS(t, "\"usable\":true");
 	HAS(t, "\"delivery_key\":true");
 	HAS(t, "\"uses\":{\"link\":0,\"provision\":0,");
@@ -194,7 +194,7 @@ test_enrolment_is_answered_at_its_end(void **state)
 	    "HTTP 403: go away\"}\n{\"ok\":true,\"schema\"");
 	HAS(s->text,
 	    "\"last_refusal\":{\"at\":1700000000,\"what\":"
-	    "\"enrolment\",\"reason\":\"connector: HTTP 403");
+	    "\"enroll\",\"reason\":\"connector: HTTP 403");
 	LACKS(s->text, "hush");
 }
 
