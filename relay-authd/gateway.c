@@ -240,7 +240,7 @@ take(const struct job *j, const struct msg_xanswer *a, void *arg)
 {
 	struct gateways *gs = arg;
 	struct gateway *gw = &gs->all[j->gateway];
-	const char *name = gateway_secret(gs, j->gateway)->name, *why;
+	const char *name = gateway_secret(gs, j->gateway)->name;
 	const int enrols = j->kind == JOB_ENROLL;
 	struct cred c;
 	char since[24];
@@ -258,7 +258,7 @@ take(const struct job *j, const struct msg_xanswer *a, void *arg)
 
 	snprintf(since, sizeof(since), "%" PRId64, gs->now);
 	f[CRED_SINCE] = span_str(since);
-	if ((why = cred_make(&c, f)) != NULL)
+	if (cred_make(&c, f) != NULL)
 		return "the credential that was answered cannot be taken";
 	if (enrols &&
 	    cred_save(&c, gs->dir, name, gs->text, sizeof(gs->text)) == -1) {
