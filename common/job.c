@@ -204,6 +204,8 @@ ask(struct jobs *js, struct job *j, uint64_t now)
 		m.answer = k->answer;
 		m.bearer = j->identity;
 	}
+	if (posts(j))
+		js->ops->used(j, NULL, js->arg);
 	if (posts(j) && k->mints)
 		m.bearer = (struct span){
 		    token, js->ops->mint(j->gateway, token, js->arg)};

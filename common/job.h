@@ -38,7 +38,7 @@ struct job_ops {
 	/* A token of the gateway's own; its length, or 0. */
 	size_t (*mint)(
 	    uint32_t gateway, char token[LIMIT_TOKEN + 1], void *arg);
-	/* A bearer was used, with this outcome: audited. */
+	/* A bearer is about to be used (NULL), then with this outcome. */
 	void (*used)(const struct job *j, const char *outcome, void *arg);
 	/* The first credential of the job.  NULL, or why it is not kept. */
 	const char *(*take)(

@@ -227,7 +227,10 @@ used(const struct job *j, const char *outcome, void *arg)
 	struct gateways *gs = arg;
 	struct gateway *gw = &gs->all[j->gateway];
 
-	gw->uses[USE_JOB + j->kind]++;
+	if (outcome == NULL) {
+		gw->uses[USE_JOB + j->kind]++;
+		return;
+	}
 	log_info("use", gateway_secret(gs, j->gateway)->name,
 	    "%s, use %" PRIu64 ": %s", uses[j->kind],
 	    gw->uses[USE_JOB + j->kind], outcome);
