@@ -97,3 +97,28 @@ def test_a_new_engine_knows_that_it_worked(relayd, connector):
     until(lambda: relayd.gateway()["credential"]["worked"], "it worked")
     connector.revoke()
     relayd.wait_state(state="disabled")
+
+
+@pytest.mark.parametrize("end", ["authd", "all"])
+def test_the_mark_outlives_who_keeps_it(relayd, connector, end):
+    evidence = revoke(relayd, connector)["revoked"]["evidence"]
+    dials = len(connector.dials)
+    connector.restore()
+    if end == "all":
+        relayd.stop()
+        relayd.start()
+    else:
+        relayd.kill_and_wait("authd")
+    gateway = relayd.wait_state(state="disabled")
+    assert gateway["revoked"]["evidence"] == evidence
+    relayd.wait_gateway(lambda g: g["credential"]["usable"], "to be told")
+    assert len(connector.dials) == dials
+    assert enable(relayd)["ok"]
+    assert relayd.wait_state()["credential"]["worked"] is True
+
+
+def test_relayd_started_anew_knows_that_it_worked(relayd, connector):
+    relayd.stop()
+    connector.revoke()
+    relayd.start()
+    relayd.wait_state(state="disabled")
