@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = (ROOT / os.environ.get("RELAYD_BUILD", "build/release")).resolve()
-PROGRAMS = ("relayd", "relay-authd", "relay-ctl")
+PROGRAMS = ("relayd", "relay-authd", "relay-xchg", "relay-ctl")
 ROLES = ("supervisor", "authd", "dialer", "engine")
 SANITIZED = "asan" in BUILD.name
 

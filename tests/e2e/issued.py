@@ -46,11 +46,8 @@ def enroll(relayd, token, *args, name="main"):
 
 def enrolled(relayd, connector, **more):
     """A daemon that has enrolled its gateway, connected."""
-    provisioned_not = {"file": write_token(relayd, connector.token)}
-    relayd.add_gateway(connector, identity_token=provisioned_not, **more)
-    # Without this it would have provisioned itself before.
-    connector.http.always["provision"] = (403, {"error": "enrol instead"})
-    relayd.start()
+    bare(relayd, connector, **more).start()
+    wait_reason(relayd, "403")
     done = enroll(relayd, ticket(connector))
     assert done.returncode == 0, done.stderr
     relayd.wait_state()

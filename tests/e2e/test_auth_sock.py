@@ -63,14 +63,10 @@ def test_not_on_the_other_sockets(host):
     "{", "[]", '"x"', "{}", '{"cmd":"status"}', '{"cmd":7}',
     '{"cmd":"enroll"}', '{"cmd":"enroll","gateway":7,"token":"t"}',
     '{"cmd":"enroll","gateway":"main","token":""}',
-    '{"cmd":"enroll","gateway":"main","token":"a b"}',
     '{"cmd":"enroll","gateway":"main","token":"a\\u0000b"}',
-    '{"cmd":"enroll","gateway":"main","token":"t","gateway_id":""}',
     '{"cmd":"enroll","gateway":"main","token":"t","token":"u"}',
     '{"cmd":"import","gateway":"main","id":"x"}',
     '{"cmd":"import","gateway":"main","id":"x","secret":""}',
-    '{"cmd":"import","gateway":"main","id":"","secret":"s"}',
-    '{"cmd":"import","gateway":"main","id":"x","secret":"a b"}',
     '{"cmd":"forget"}'])
 def test_bad_requests(host, issuer, line):
     with socket.socket(socket.AF_UNIX) as sock:

@@ -60,6 +60,7 @@ def test_all_that_is_set_is_told(make_relayd, issuer):
               "routeKeys": ["one", "two"], "instanceId": "i-7",
               "wakeUrl": "https://me.example/wake",
               "displayName": "My host é"}
+    issuer.wait_asked("provision", 2)
     assert issuer.http.asked("provision") == [
         {"platform": "discord", "botId": "1234", **common},
         {"platform": "telegram", "botId": "77", **common}]
@@ -71,6 +72,7 @@ def test_the_first_success_gives_the_secret(make_relayd, issuer):
     issuer.http.fresh_secrets = True
     relayd = provisioned(make_relayd(), issuer, identities=TWO)
     relayd.start(wait="connected")
+    issuer.wait_asked("provision", 2)
     gateway = issuer.gateway()
     first = gateway.secrets[-2]     # newest first; -1 is as registered
     gateway.secrets = [first]
@@ -122,6 +124,7 @@ def test_by_the_environment_alone(make_relayd, issuer, way):
               "gatewayEndpoint": "https://me.example", "routeKeys": ["a", "b"],
               "instanceId": "i-1", "wakeUrl": "https://me.example/w",
               "displayName": "Host"}
+    issuer.wait_asked("provision", 2)
     assert issuer.http.asked("provision") == [
         {"platform": "discord", "botId": "1234", **common},
         {"platform": "telegram", "botId": "77", **common}]
