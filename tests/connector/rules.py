@@ -30,7 +30,7 @@ CONNECTOR_FRAMES = {"descriptor", "inbound", "passthrough_forward",
                     "outbound_result", "interrupt_inbound", "going_idle_ack"}
 
 # Strings that identify something are never empty.
-NOT_EMPTY = {"platform", "botId", "bufferId", "requestId", "session_key"}
+NOT_EMPTY = {"platform", "bufferId", "requestId", "session_key"}
 
 # op: fields that it cannot do without.  An agent writes these, the gateway
 # passes them on untouched: a lack is answered in the result, not a breach.

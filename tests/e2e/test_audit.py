@@ -73,7 +73,7 @@ def test_links(relayd, connector):
 
 
 @pytest.mark.parametrize("answer, word", [
-    (None, "200"), ((500, {"error": "no"}), "500"), ("noise", "main")])
+    (None, "accepted"), ((500, {"error": "no"}), "500"), ("noise", "main")])
 def test_provisioning(make_relayd, issuer, answer, word):
     """What for, which gateway, and how it went."""
     if answer:
@@ -93,7 +93,7 @@ def test_enrolments(make_relayd, issuer):
     assert enroll(relayd, "enrol-unknown-canary").returncode == 1
     entry = credential(relayd)
     assert entry["uses"]["enroll"] == 2
-    assert entry["last_refusal"]["what"] == "enroll"
+    assert entry["last_refusal"]["what"] == "enrolment"
     assert "403" in entry["last_refusal"]["reason"]
     assert entry["last_refusal"]["at"] > 1e9
     assert len(said(relayd, "enroll", "main")) >= 2
@@ -120,7 +120,7 @@ def test_who_asked(make_relayd, issuer):
     assert enroll(relayd, token).returncode == 0
     assert relayd.ctl("forget", "main").returncode == 0
     for command in ("enroll", "forget"):
-        lines = said(relayd, command, f"uid={relayd.daemon.uid}", "pid=")
+        lines = said(relayd, command, f"uid {relayd.daemon.uid},", "pid ")
         assert lines, command
     assert token not in relayd.log
 
@@ -152,8 +152,11 @@ def test_the_engine_cannot_write_them(relayd):
         pytest.skip(reason)
     before = credential(relayd)["uses"]["link"]
     with inject.Puppet(relayd.role_pid("engine")) as puppet:
-        puppet.sendmsg(inject.FD_OF["engine"]["authd"],
-                       inject.packet("MINT", 0, 99999))
-    until(lambda: said(relayd, "refus"), "the refusal")
+        pipe = inject.FD_OF["engine"]["authd"]
+        puppet.sendmsg(pipe, inject.packet("MINT", 0, 99999))
+        answer, _ = puppet.recvmsg(pipe)
+        refused = inject.MESSAGES["MINT_REFUSED"].number
+        assert inject.unpack(answer)[0] == refused
+    until(lambda: said(relayd, "event=mint_refused"), "the refusal")
     relayd.wait_state()
     assert credential(relayd)["uses"]["link"] >= before

@@ -20,8 +20,8 @@ import inject
 import relay
 from connector import Connector, answers
 from connector.elsewhere import Elsewhere
-from issued import (EXCHANGE_TIMEOUT_S, TENANT, ask, credential, provisioned,
-                    stored, ticket, wait_reason, write_token)
+from issued import (EXCHANGE_TIMEOUT_S, TENANT, ask, credential, enroll,
+                    provisioned, stored, ticket, wait_reason, write_token)
 from proxy import Proxy
 from relay import until
 from test_outside import uid_of
@@ -32,7 +32,7 @@ LONG = {"silence", "drips_for_ever", "stalled_in_the_body"}
 MOST_KIB = 40 * 1024
 # What relay-authd may have grown by after all of that.
 GROWN_KIB = 2048
-CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e]")
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class Host:
@@ -133,7 +133,7 @@ def test_it_is_refused(host, name):
     ("html", "JSON"), ("huge", "64 KiB|65536|long|large"),
     ("huge_chunked", "64 KiB|65536|long|large"), ("redirect_307", "redirect"),
     ("key_is_a_number", "secret"), ("doubled_key", "twice|doubl|duplicate"),
-    ("another_protocol", "HTTP"), ("closed_at_once", "closed|end"),
+    ("another_protocol", "HTTP"), ("closed_at_once", "closed|end|nothing"),
     ("chunk_size_negative", "chunk"), ("length_negative", "ength")])
 def test_the_reason_says_what_it_was(host, name, word):
     answer = host.enroll(name)
@@ -156,6 +156,11 @@ def test_text_of_others_is_made_visible(host):
     said = "\n".join(host.relayd.lines[mark:])
     assert not re.search(r"(?m)^[^\n]{0,60}event=forged", said)
     assert "\x1b" not in said and "\u202e" not in said
+    host.connector.http.script["enroll"].append("error_with_controls")
+    done = enroll(host.relayd, ticket(host.connector))
+    assert done.returncode == 1 and "red" in done.stderr
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]",
+                         done.stderr), done.stderr
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import pytest
 
 from connector.model import DEFAULT_POLICY
 from issued import (EXCHANGE_TIMEOUT_S, credential, enroll, enrolled,
-                    provisioned, ticket)
+                    provisioned, ticket, wait_credential)
 from relay import until
 
 
@@ -39,10 +39,12 @@ def connect(make_relayd, connector, *more):
 ])
 def test_after_the_start(make_relayd, connector, settings, expected):
     relayd = connect(make_relayd, connector, settings)
-    connector.wait_policy("discord", expected, timeout=EXCHANGE_TIMEOUT_S)
+    connector.wait_for(lambda: connector.state.policies, EXCHANGE_TIMEOUT_S)
+    connector.wait_policy("discord", expected)
     assert connector.state.policies == [
         ("gw-test", {"platform": "discord", **expected})]
-    assert credential(relayd)["uses"]["policy"] == 1
+    wait_credential(relayd, lambda e: e["uses"]["policy"] == 1,
+                    "to have been used once")
     relayd.wait_gateway(lambda g: g["credential"]["policy"],
                         "to tell of the policy")
 
@@ -151,11 +153,11 @@ def test_settings_that_are_taken_away(make_relayd, connector):
 def test_a_failure_is_a_warning(make_relayd, connector, answer, phrase):
     connector.http.always["policy"] = answer
     relayd = connect(make_relayd, connector, {"require_mention": False})
-    relayd.wait_log(f"(?i)level=warn.*policy.*({phrase})",
+    relayd.wait_log(f"(?i) warn authd.*policy.*({phrase})",
                     EXCHANGE_TIMEOUT_S)
-    gateway = relayd.gateway()
-    assert gateway["state"] == "connected"
-    assert gateway["credential"]["policy"]
+    relayd.wait_gateway(lambda g: g["state"] == "connected"
+                        and g["credential"]["policy"],
+                        "to tell of the policy")
     assert len(connector.dials) == 1
     assert credential(relayd)["revoked"] is None
 

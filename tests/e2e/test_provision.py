@@ -120,6 +120,7 @@ def test_by_the_environment_alone(make_relayd, issuer, way):
                     "GATEWAY_RELAY_IDP_SCOPE": "relay all"})
     relayd = make_relayd(env=env).start()
     relayd.wait_state(timeout=EXCHANGE_TIMEOUT_S)
+    issuer.wait_asked("provision", 2)
     common = {"gatewayId": f"gw-{socket.gethostname()}",
               "gatewayEndpoint": "https://me.example", "routeKeys": ["a", "b"],
               "instanceId": "i-1", "wakeUrl": "https://me.example/w",
@@ -154,7 +155,8 @@ def test_malformed_bot_ids_are_a_warning(make_relayd, issuer, text):
                       + "/idp/metadata")
     relayd = make_relayd(env=env).start()
     relayd.wait_state(timeout=EXCHANGE_TIMEOUT_S)
-    relayd.wait_log("(?i)warn.*GATEWAY_RELAY_BOT_IDS")
+    relayd.wait_log("(?i) warn .*GATEWAY_RELAY_BOT_IDS")
+    issuer.wait_asked("provision", 2)
     assert [b["botId"] for b in issuer.http.asked("provision")] == ["", ""]
 
 
@@ -174,12 +176,13 @@ def test_without_an_identity_token_it_is_skipped(make_relayd, issuer):
     """Said once in the log, never fatal."""
     relayd = make_relayd().add_gateway(issuer).start()
     gateway = wait_reason(relayd, "identity")
+    assert not gateway["reason"].rstrip().endswith(":"), gateway["reason"]
     assert not gateway["credential"]["usable"]
     assert relayd.ctl("status").returncode == 152
     for _ in range(3):
         assert relayd.status()["ok"]
-    said = [line for line in relayd.lines if "provision" in line
-            and "identity" in line and "level=debug" not in line]
+    said = [line for line in relayd.lines if "event=provision " in line
+            and "identity" in line]
     assert len(said) == 1, said
     assert not issuer.http.bodies and not issuer.dials
 
@@ -194,7 +197,7 @@ def test_the_token_appears_later(make_relayd, issuer):
     write_token(relayd, issuer.token)
     relayd.wait_state(timeout=EXCHANGE_TIMEOUT_S)
     said = [line for line in relayd.lines if "No such file" in line
-            and str(path) in line and "level=debug" not in line]
+            and str(path) in line and " debug " not in line]
     assert len(said) <= 2, "it was said again and again"
 
 
@@ -207,7 +210,7 @@ def test_one_identity_fails(make_relayd, connector):
     relayd.start(wait="connected")
     relayd.wait_log("telegram.*409.*bot 77 is taken|"
                     "telegram.*bot 77 is taken")
-    assert credential(relayd)["last_refusal"]["what"] == "provision"
+    assert credential(relayd)["last_refusal"]["what"] == "provisioning"
     assert "bot 77 is taken" in credential(relayd)["last_refusal"]["reason"]
 
 

@@ -137,6 +137,7 @@ def test_not_while_the_clocks_differ(relayd, connector, offset):
                         "to name the clocks")
     assert relayd.gateway()["state"] == "retrying"
     assert credential(relayd)["revoked"] is None
+    connector.run(connector.state.dial_faults.clear)
     connector.settings.clock_offset = 0
     assert_connected_after(relayd, connector, 2)
 
