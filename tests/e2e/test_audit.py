@@ -93,7 +93,7 @@ def test_enrolments(make_relayd, issuer):
     assert enroll(relayd, "enrol-unknown-canary").returncode == 1
     entry = credential(relayd)
     assert entry["uses"]["enroll"] == 2
-    assert entry["last_refusal"]["what"] == "enrolment"
+    assert entry["last_refusal"]["what"] == "enroll"
     assert "403" in entry["last_refusal"]["reason"]
     assert entry["last_refusal"]["at"] > 1e9
     assert len(said(relayd, "enroll", "main")) >= 2

@@ -32,7 +32,7 @@ def test_import(host, issuer):
     assert issuer.gateway().secrets[0] not in said and "d3l1very" not in said
     host.wait_state()
     entry = credential(host)
-    assert entry["source"] == "imported" and entry["delivery_key"]
+    assert entry["source"] == "enrolled" and entry["delivery_key"]
     assert not issuer.http.count("enroll")
     host.stop()
     host.start(wait="connected")

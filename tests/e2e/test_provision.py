@@ -210,7 +210,7 @@ def test_one_identity_fails(make_relayd, connector):
     relayd.start(wait="connected")
     relayd.wait_log("telegram.*409.*bot 77 is taken|"
                     "telegram.*bot 77 is taken")
-    assert credential(relayd)["last_refusal"]["what"] == "provisioning"
+    assert credential(relayd)["last_refusal"]["what"] == "provision"
     assert "bot 77 is taken" in credential(relayd)["last_refusal"]["reason"]
 
 
