@@ -245,6 +245,15 @@ def test_the_identity_token_is_refused(make_relayd, issuer):
     relayd.wait_state(timeout=EXCHANGE_TIMEOUT_S)
 
 
+@pytest.mark.slow
+def test_no_answer_and_then_one(make_relayd, issuer):
+    """A whole exchange is waited for, and then it is tried again."""
+    issuer.http.script["provision"].append("silence")
+    relayd = provisioned(make_relayd(), issuer).start()
+    relayd.wait_state(timeout=EXCHANGE_TIMEOUT_S)
+    assert issuer.http.count("provision") == 2
+
+
 def test_nobody_answers(make_relayd, issuer):
     issuer.stop()
     relayd = provisioned(make_relayd(), issuer).start()
