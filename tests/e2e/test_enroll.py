@@ -76,9 +76,7 @@ def test_nothing_else_of_the_gateway_changes(host, issuer, make_connector):
 # Where the token comes from.
 
 def test_token_from_a_file(host, issuer):
-    path = host.dir / "ticket"
-    path.write_text(ticket(issuer) + "\n")
-    path.chmod(0o600)
+    path = host.write("ticket", ticket(issuer) + "\n", 0o600)
     done = host.ctl("enroll", "main", "--token-file", str(path))
     assert done.returncode == 0, done.stderr
     host.wait_state()

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -93,11 +94,18 @@ def test_tokens_carry_the_id_that_was_answered(make_relayd, issuer):
 
 def environment(connector, **more):
     return {"GATEWAY_RELAY_URL": connector.http_url,
-            "SSL_CERT_FILE": connector.ca_file,
             "GATEWAY_RELAY_PLATFORMS": "discord, telegram",
             "GATEWAY_RELAY_BOT_IDS": json.dumps(
                 {"discord": {"botId": "1234", "username": "me"},
                  "telegram": {"botId": "77"}}), **more}
+
+
+def started(make_relayd, connector, env):
+    """The connector's CA is for the user relayd runs as to read."""
+    relayd = make_relayd(env=env)
+    ca = relayd.write("ca.pem", Path(connector.ca_file).read_text())
+    relayd.env["SSL_CERT_FILE"] = str(ca)
+    return relayd.start()
 
 
 @pytest.mark.parametrize("way", ["metadata", "oauth"])
@@ -118,7 +126,7 @@ def test_by_the_environment_alone(make_relayd, issuer, way):
                     "GATEWAY_RELAY_IDP_CLIENT_ID": "host-1",
                     "GATEWAY_RELAY_IDP_CLIENT_SECRET": "s&cret%",
                     "GATEWAY_RELAY_IDP_SCOPE": "relay all"})
-    relayd = make_relayd(env=env).start()
+    relayd = started(make_relayd, issuer, env)
     relayd.wait_state(timeout=EXCHANGE_TIMEOUT_S)
     issuer.wait_asked("provision", 2)
     common = {"gatewayId": f"gw-{socket.gethostname()}",
@@ -139,7 +147,7 @@ def test_one_identity_by_the_environment(make_relayd, issuer):
                       GATEWAY_RELAY_PLATFORM="telegram",
                       GATEWAY_RELAY_BOT_ID="5")
     del env["GATEWAY_RELAY_PLATFORMS"], env["GATEWAY_RELAY_BOT_IDS"]
-    relayd = make_relayd(env=env).start()
+    relayd = started(make_relayd, issuer, env)
     relayd.wait_state(timeout=EXCHANGE_TIMEOUT_S)
     asked, = issuer.http.asked("provision")
     assert (asked["gatewayId"], asked["platform"], asked["botId"]) == (
@@ -153,7 +161,7 @@ def test_malformed_bot_ids_are_a_warning(make_relayd, issuer, text):
                       GATEWAY_RELAY_ID="gw-env",
                       GATEWAY_RELAY_IDP_TOKEN_URL=issuer.http_url
                       + "/idp/metadata")
-    relayd = make_relayd(env=env).start()
+    relayd = started(make_relayd, issuer, env)
     relayd.wait_state(timeout=EXCHANGE_TIMEOUT_S)
     relayd.wait_log("(?i) warn .*GATEWAY_RELAY_BOT_IDS")
     issuer.wait_asked("provision", 2)
