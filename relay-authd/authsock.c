@@ -150,12 +150,12 @@ cmd_forget(struct command *m)
 }
 
 static void
-put_time(struct buf *b, const char *key, int64_t at)
+put_time(struct buf *b, const char *key, int64_t at, int64_t value)
 {
 	if (at == 0)
 		json_put_member_raw(b, key, (struct span){NULL, 0});
 	else
-		json_put_member_int(b, key, at);
+		json_put_member_int(b, key, value);
 }
 
 static void
@@ -200,8 +200,8 @@ put_credential(struct buf *b, const struct gateways *gs, uint32_t g)
 	json_put_member_str(b, "source", span_str(source[s->source]));
 	json_put_member_str(b, "gateway_id", span_str(s->id));
 	json_put_member_str(b, "tenant", own[CRED_TENANT]);
-	put_time(b, "since", since);
-	put_time(b, "age_s", since == 0 ? 0 : gs->now - since);
+	put_time(b, "since", since, since);
+	put_time(b, "age_s", since, gs->now > since ? gs->now - since : 0);
 	json_put_member_bool(b, "usable", s->text.p != NULL);
 	json_put_member_str(b, "reason", span_str(s->reason));
 	json_put_member_str(b, "policy", span_str(gw->policy));

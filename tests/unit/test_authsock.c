@@ -138,7 +138,7 @@ test_import_and_forget(void **state)
 	t = say(s, "{\"cmd\":\"credentials\"}\n");
 	HAS(t, "\"schema\":\"relayauthd.credentials/1\"");
 	HAS(t, "\"source\":\"enrolled\",\"gateway_id\":\"gw-old\"");
-	HAS(t, "\"usable\":true");
+	HAS(t, "\"since\":1700000000,\"age_s\":0,\"usable\":true");
 	HAS(t, "\"delivery_key\":true");
 	HAS(t, "\"uses\":{\"link\":0,\"provision\":0,");
 	LACKS(t, "hush");
