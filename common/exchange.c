@@ -106,8 +106,14 @@ int
 exchange_ask(struct exchange *x, const struct msg_xrequest *m,
     const struct exchange_ops *ops, void *arg)
 {
+	int r = ops->send(ROLE_XCHG, MSG_XREQUEST, x->corr, m, x->sock, arg);
+
 	x->asked = 1;
-	return ops->send(ROLE_XCHG, MSG_XREQUEST, x->corr, m, x->sock, arg);
+	/* It is the exchange's alone from now on. */
+	if (x->sock != -1)
+		close(x->sock);
+	x->sock = -1;
+	return r;
 }
 
 void

@@ -46,7 +46,8 @@ void exchange_begin(struct exchange *x, uint32_t corr, uint32_t gateway,
 /* A message whose correlation is its; the descriptor is taken. */
 enum exchange_event exchange_message(struct exchange *x, struct msg *m,
     struct span *why, const struct exchange_ops *ops, void *arg);
-/* Hand the request over.  0, or -1 when it cannot be. */
+/* Hand the request over, and the socket with it.  0, or -1 when the exchange is
+ * no more. */
 int exchange_ask(struct exchange *x, const struct msg_xrequest *m,
     const struct exchange_ops *ops, void *arg);
 /* Whatever it has come to. */

@@ -190,8 +190,8 @@ ask(struct jobs *js, struct job *j, uint64_t now)
 	char path[XREQUEST_PATH], token[LIMIT_TOKEN + 1];
 	struct msg_xrequest m = {.answer = ANSWER_COMMAND};
 	const struct kind *k = &kinds[j->kind];
+	struct span why = {NULL, 0};
 	struct buf body;
-	int r;
 
 	buf_init(&body, XREQUEST_BODY);
 	if (j->x.with == XCHG_IDP)
@@ -210,11 +210,14 @@ ask(struct jobs *js, struct job *j, uint64_t now)
 		m.bearer = (struct span){
 		    token, js->ops->mint(j->gateway, token, js->arg)};
 	m.body = buf_span(&body);
-	r = body.failed ? -1 : exchange_ask(&j->x, &m, &js->ops->x, js->arg);
+	if (body.failed)
+		why = SPAN_LIT("the request is too long");
+	else if (exchange_ask(&j->x, &m, &js->ops->x, js->arg) == -1)
+		why = SPAN_LIT("the exchange ended");
 	buf_free(&body);
 	explicit_bzero(token, sizeof(token));
-	if (r == -1)
-		lost(js, j, SPAN_LIT("the request is too long"), now);
+	if (why.p != NULL)
+		lost(js, j, why, now);
 }
 
 /* Answers. */

@@ -485,6 +485,8 @@ gateway_tick(struct gateways *gs)
 	const struct span none = {NULL, 0};
 	uint64_t first = UINT64_MAX, *due;
 
+	/* What ends by its deadline may be tried again: that is due then. */
+	(void)job_tick(&gs->jobs, gs->now_ms);
 	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
 		for (int k = 0; gateway_secret(gs, g) != NULL && k < JOB_KINDS;
 		     k++) {

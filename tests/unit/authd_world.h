@@ -29,6 +29,7 @@ struct world {
 	size_t nout, seen; /* looked at so far */
 	char dir[64];
 	int kept; /* what the supervisor keeps, or -1 */
+	int gone; /* the exchange ended before it was asked */
 	/* the last enrolment's end */
 	unsigned enrolments;
 	const char *code;
@@ -48,6 +49,8 @@ world_send(enum role to, enum msg_type type, uint32_t corr, const void *fields,
 	int len = msg_encode(text, sizeof(text), type, corr, fields);
 	struct msg_kept *k;
 
+	if (to == ROLE_XCHG && w->gone)
+		return -1;
 	assert_true(len > 0);
 	assert_true(w->nout < WORLD_OUT);
 	k = malloc(sizeof(*k) + (size_t)len);
@@ -235,12 +238,14 @@ world_secret(struct world *w, enum want_secret what, const char *text,
 	gateway_tick(&w->gs);
 }
 
-/* An exchange starts and its connection stands; its request. */
+/* An exchange starts and its connection stands: it is asked, and has the
+ * socket to itself.  NULL: it is gone. */
 static inline const struct msg *
 world_exchange(struct world *w, enum xchg_kind kind)
 {
 	const struct msg *q = world_next(w, MSG_WANT_EXCHANGE);
 	struct msg m = {.type = MSG_EXCHANGE};
+	int sock;
 
 	assert_non_null(q);
 	assert_int_equal(q->u.want_exchange.kind, kind);
@@ -253,10 +258,13 @@ world_exchange(struct world *w, enum xchg_kind kind)
 		assert_non_null(d);
 		assert_int_equal(d->corr, m.corr);
 		m.type = MSG_XCONNECTED;
-		m.fd = world_file("socket");
+		m.fd = sock = world_file("socket");
 		m.u.xconnected.address = SPAN_LIT("1.2.3.4:443");
 		assert_null(job_message(&w->gs.jobs, &m, w->gs.now_ms));
+		assert_int_equal(fcntl(sock, F_GETFD), -1);
 	}
+	if (w->gone)
+		return NULL;
 	q = world_next(w, MSG_XREQUEST);
 	assert_non_null(q);
 	assert_int_equal(q->corr, m.corr);

@@ -219,6 +219,34 @@ test_deadlines(void **state)
 }
 
 static void
+test_tried_again_after_a_deadline(void **state)
+{
+	struct world *w = *state;
+
+	world_commit(w);
+	world_secret(w, WANT_IDENTITY, "id-token", "");
+	w->gs.now_ms += EXCHANGE_MS;
+	/* Nothing else will come that would have it looked at again. */
+	assert_int_equal(gateway_tick(&w->gs), w->gs.now_ms + 1000);
+	assert_null(job_of(&w->gs.jobs, 0));
+	world_wait(w, 1000);
+	world_secret(w, WANT_IDENTITY, "id-token", "");
+}
+
+static void
+test_exchange_is_gone(void **state)
+{
+	struct world *w = *state;
+
+	world_commit(w);
+	world_secret(w, WANT_IDENTITY, "id-token", "");
+	w->gone = 1;
+	assert_null(world_exchange(w, XCHG_CONNECTOR));
+	assert_true(
+	    span_has(world_credential(w)->reason, "the exchange ended"));
+}
+
+static void
 test_offences(void **state)
 {
 	struct world *w = *state;
@@ -538,6 +566,8 @@ main(void)
 	    WORLD_TEST(test_oauth),
 	    WORLD_TEST(test_metadata_and_command),
 	    WORLD_TEST(test_deadlines),
+	    WORLD_TEST(test_tried_again_after_a_deadline),
+	    WORLD_TEST(test_exchange_is_gone),
 	    WORLD_TEST(test_offences),
 	    WORLD_TEST(test_policy),
 	    WORLD_TEST(test_renewed_when_it_never_worked),
