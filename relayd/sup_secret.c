@@ -21,8 +21,6 @@
 /* An identity token is refreshed by another program, which may share a group
  * with relayd; as any bearer it is not for others. */
 #define MODE_TOKEN 037
-/* Of a path in a label that also says what is wrong. */
-#define LABEL_PATH (LIMIT_PATH - LIMIT_REASON - 2)
 
 /* Whether the owner of a secret may be believed to be the one who should. */
 static int
@@ -139,11 +137,27 @@ token_open(const char *path, char *why, size_t whylen)
 	return checked(fd, role_row(ROLE_AUTHD)->user, MODE_TOKEN, why, whylen);
 }
 
+/* "PATH: why", within what a reason may have. */
 static void
-bad(struct sup_cred *c, const char *path, const char *why)
+failed(struct sup_cred *c, const char *path, const char *why)
+{
+	const int most = LIMIT_REASON / 2;
+	const int len = (int)strlen(path);
+
+	/* A path's end says more than its beginning. */
+	c->fd = -1;
+	snprintf(c->label, LIMIT_REASON + 1, "%s%s: %s", len > most ? "…" : "",
+	    path + (len > most ? len - most : 0), why);
+}
+
+/* What is named goes before any other secret, also when it cannot be used. */
+static void
+bad(struct sup_cred *c, enum cred_source source, const char *path,
+    const char *why)
 {
 	c->bad = 1;
-	snprintf(c->label, sizeof(c->label), "%.*s: %s", LABEL_PATH, path, why);
+	c->source = source;
+	failed(c, path, why);
 }
 
 /* What the service manager laid ready.  1 when there was a file, good or
@@ -169,7 +183,7 @@ from_directory(struct sup_cred *c, const char *dir, const char *gateway)
 			c->source = CRED_DIRECTORY;
 			strlcpy(c->label, path, sizeof(c->label));
 		} else
-			bad(c, path, why);
+			bad(c, CRED_DIRECTORY, path, why);
 		return 1;
 	}
 	return 0;
@@ -200,7 +214,7 @@ sup_cred_open(
 			c->source = CRED_FILE;
 			strlcpy(c->label, g->secret.file, sizeof(c->label));
 		} else
-			bad(c, g->secret.file, why);
+			bad(c, CRED_FILE, g->secret.file, why);
 		return;
 	}
 	if ((dir = sup_env_get(e, "CREDENTIALS_DIRECTORY")) != NULL &&
@@ -220,19 +234,6 @@ sup_cred_close(struct sup_cred *c)
 	c->fd = -1;
 }
 
-/* "PATH: why", within what a reason may have. */
-static void
-want_failed(struct sup_cred *c, const char *path, const char *why)
-{
-	const int most = LIMIT_REASON / 2;
-	const int len = (int)strlen(path);
-
-	/* A path's end says more than its beginning. */
-	c->fd = -1;
-	snprintf(c->label, LIMIT_REASON + 1, "%s%s: %s", len > most ? "…" : "",
-	    path + (len > most ? len - most : 0), why);
-}
-
 /* Sealed memory, which stays ours. */
 static void
 want_sealed(struct sup_cred *c, int fd, const char *var)
@@ -240,7 +241,7 @@ want_sealed(struct sup_cred *c, int fd, const char *var)
 	c->fd = fd;
 	c->borrowed = 1;
 	if (fd < 0)
-		want_failed(c, var,
+		failed(c, var,
 		    "the environment variable was not set when relayd "
 		    "started: set it and restart relayd");
 }
@@ -254,10 +255,10 @@ want_identity(
 	if (g->token.env != NULL)
 		want_sealed(c, sup_env_named(e, g->token.env), g->token.env);
 	else if (g->token.file == NULL)
-		want_failed(c, "identity_token",
+		failed(c, "identity_token",
 		    "neither a file nor a variable of the environment");
 	else if ((c->fd = token_open(g->token.file, why, sizeof(why))) == -1)
-		want_failed(c, g->token.file, why);
+		failed(c, g->token.file, why);
 }
 
 static void
@@ -275,7 +276,7 @@ want_client_secret(
 	c->fd =
 	    sup_secret_open(file, role_row(ROLE_AUTHD)->user, why, sizeof(why));
 	if (c->fd == -1)
-		want_failed(c, file, why);
+		failed(c, file, why);
 }
 
 void

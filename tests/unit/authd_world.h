@@ -36,6 +36,7 @@ struct world {
 	char why[LIMIT_REASON + 1];
 	/* configuration of gateway 0 */
 	const char *id, *url, *policy, *secret;
+	const char *unusable; /* why the pinned secret cannot be opened */
 	enum token_source source;
 	unsigned identities;
 };
@@ -190,8 +191,10 @@ world_commit(struct world *w)
 {
 	struct msg_conf_credential c = {.name = SPAN_LIT("main"),
 	    .id = span_str(w->id),
-	    .source = w->secret == NULL ? CRED_NONE : CRED_FILE,
-	    .label = SPAN_LIT("no secret: set one")};
+	    .source = w->secret == NULL && w->unusable == NULL ? CRED_NONE
+							       : CRED_FILE,
+	    .label = span_str(w->unusable == NULL ? "no secret: set one"
+						  : w->unusable)};
 	struct msg kept = {.type = MSG_CONF_KEPT, .fd = -1};
 	int fd = w->secret == NULL ? -1 : world_file(w->secret);
 

@@ -408,6 +408,37 @@ test_changed_pinned_secret_ends_the_mark(void **state)
 }
 
 static void
+test_pinned_and_not_to_be_had(void **state)
+{
+	struct world *w = *state;
+	const struct span f[CRED_FIELDS] = {[CRED_URL] = span_str(w->url),
+	    [CRED_ASKED] = span_str(w->id),
+	    [CRED_ID] = span_str(w->id),
+	    [CRED_HOW] = SPAN_LIT("imported"),
+	    [CRED_SINCE] = SPAN_LIT("1700000000"),
+	    [CRED_SECRET] = SPAN_LIT("imported")};
+
+	world_commit(w);
+	assert_null(gateway_import(&w->gs, 0, f));
+	assert_true(world_credential(w)->usable);
+	world_stop(w, 0);
+	world_start(w);
+	/* What is named goes before: neither its file nor a provisioning takes
+	 * its place. */
+	w->unusable = "/etc/secret: Permission denied: give it";
+	world_commit(w);
+	world_wait(w, 3600000);
+	assert_false(world_credential(w)->usable);
+	assert_int_equal(world_credential(w)->source, CRED_FILE);
+	assert_true(
+	    span_eq(world_credential(w)->reason, span_str(w->unusable)));
+	NOTHING(w, MSG_WANT_SECRET);
+	w->unusable = NULL;
+	world_commit(w);
+	assert_true(world_credential(w)->usable);
+}
+
+static void
 test_enrols(void **state)
 {
 	struct world *w = *state;
@@ -575,6 +606,7 @@ main(void)
 	    WORLD_TEST(test_mark_outlives_restarts),
 	    WORLD_TEST(test_enable_drops_what_was_provisioned),
 	    WORLD_TEST(test_changed_pinned_secret_ends_the_mark),
+	    WORLD_TEST(test_pinned_and_not_to_be_had),
 	    WORLD_TEST(test_enrols),
 	    WORLD_TEST(test_enrolment_refused),
 	    WORLD_TEST(test_import_rotates),
