@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Credentials and standings kept; see store.h. */
+#include <sys/random.h>
 #include <sha2.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +26,7 @@ static const struct record_field cred_fields[CRED_FIELDS] = {
 static const struct record_form cred_form = {
     "relayd-credential 1", cred_fields, CRED_FIELDS};
 
-enum { S_URL, S_ID, S_WORKED, S_REVOKED, S_EVIDENCE, S_FIELDS };
+enum { S_URL, S_ID, S_WORKED, S_REVOKED, S_EVIDENCE, S_SEAL, S_FIELDS };
 
 static const struct record_field standing_fields[S_FIELDS] = {
     [S_URL] = {"url", URL_MAX, 1},
@@ -33,6 +34,7 @@ static const struct record_field standing_fields[S_FIELDS] = {
     [S_WORKED] = {"worked", 1, 1},
     [S_REVOKED] = {"revoked_at", 18, 1},
     [S_EVIDENCE] = {"evidence", LIMIT_EVIDENCE, 0},
+    [S_SEAL] = {"seal", STANDING_SEAL, 0},
 };
 static const struct record_form standing_form = {
     "relayd-standing 1", standing_fields, S_FIELDS};
@@ -114,7 +116,50 @@ cred_forget(int dir, const char *gateway, char *why, size_t cap)
 	return record_remove(dir, cred_name(name, gateway), why, cap);
 }
 
-/* Standings: ids and URLs may hold what a file's name cannot. */
+/* Standings. */
+
+static void
+put_hex(char *out, const uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		snprintf(out + 2 * i, 3, "%02x", p[i]);
+}
+
+/* The HMAC behind the salt that stands in the seal. */
+static void
+seal(char out[STANDING_SEAL + 1], struct token_work *w, struct span secret)
+{
+	token_hmac(w, (struct span){out, STANDING_SALT}, secret);
+	put_hex(out + STANDING_SALT, w->mac, sizeof(w->mac));
+	token_wipe(w);
+}
+
+void
+standing_seal(struct standing *s, struct token_work *w, struct span secret)
+{
+	uint8_t salt[STANDING_SALT / 2];
+
+	s->seal[0] = '\0';
+	if (secret.p == NULL || getrandom(salt, sizeof(salt), 0) != sizeof(salt))
+		return;
+	put_hex(s->seal, salt, sizeof(salt));
+	seal(s->seal, w, secret);
+}
+
+int
+standing_other(
+    const struct standing *s, struct token_work *w, struct span secret)
+{
+	char now[STANDING_SEAL + 1];
+
+	if (strlen(s->seal) != STANDING_SEAL)
+		return 0;
+	memcpy(now, s->seal, sizeof(now));
+	seal(now, w, secret);
+	return strcmp(now, s->seal) != 0;
+}
+
+/* Ids and URLs may hold what a file's name cannot. */
 
 static const char *
 standing_name(char out[RECORD_NAME], struct span url, struct span id)
@@ -129,8 +174,7 @@ standing_name(char out[RECORD_NAME], struct span url, struct span id)
 	SHA256Update(&sha, (const uint8_t *)id.p, id.len);
 	SHA256Final(sum, &sha);
 	p += snprintf(p, RECORD_NAME, "standing.");
-	for (size_t i = 0; i < 16; i++)
-		p += snprintf(p, 3, "%02x", sum[i]);
+	put_hex(p, sum, 16);
 	return out;
 }
 
@@ -148,6 +192,7 @@ standing_take(
 	s->worked = f[S_WORKED].p[0] == '1';
 	s->revoked_at = store_number(f[S_REVOKED]);
 	span_copy(s->evidence, sizeof(s->evidence), f[S_EVIDENCE]);
+	span_copy(s->seal, sizeof(s->seal), f[S_SEAL]);
 	return NULL;
 }
 
@@ -181,6 +226,7 @@ standing_save(const struct standing *s, int dir, struct span url,
 	    [S_WORKED] = span_str(s->worked ? "1" : "0"),
 	    [S_REVOKED] = {at, 0},
 	    [S_EVIDENCE] = span_str(s->evidence),
+	    [S_SEAL] = span_str(s->revoked_at != 0 ? s->seal : ""),
 	};
 	size_t len;
 

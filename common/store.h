@@ -12,6 +12,10 @@
 
 #include "limit.h"
 #include "secrec.h"
+#include "token.h"
+
+#define STANDING_SALT 32 /* hex digits of 16 random bytes */
+#define STANDING_SEAL (STANDING_SALT + 2 * SHA256_DIGEST_LENGTH)
 
 enum cred_field {
 	CRED_URL,   /* connector it is for */
@@ -35,6 +39,14 @@ struct standing {
 	uint8_t worked;			   /* it completed a handshake once */
 	int64_t revoked_at;		   /* Unix seconds; 0: no mark stands */
 	char evidence[LIMIT_EVIDENCE + 1]; /* printable */
+	/*
+	 * Of the secret that was revoked: a salt and an HMAC, kept with the
+	 * mark alone.  After a restart it tells whether a pinned secret is
+	 * another one, and it must never be shown, logged or sent: guesses
+	 * can be tried against it.  On disk only who could read an enrolled
+	 * secret beside it can read it.
+	 */
+	char seal[STANDING_SEAL + 1];
 };
 
 /* Compose a credential; *c was none, and is none again with an error.  NULL,
@@ -62,6 +74,13 @@ int standing_load(struct standing *s, int dir, struct span url, struct span id,
     char *why, size_t cap);
 int standing_save(const struct standing *s, int dir, struct span url,
     struct span id, char *why, size_t cap);
+
+/* Seal the secret that is marked; whether the seal is another secret's, which
+ * it is not when there is none.  w is in secret memory, and wiped. */
+void
+standing_seal(struct standing *s, struct token_work *w, struct span secret);
+int standing_other(
+    const struct standing *s, struct token_work *w, struct span secret);
 
 /* A number field; 0 when it is none. */
 int64_t store_number(struct span s);

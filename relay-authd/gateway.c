@@ -93,11 +93,12 @@ static void
 save_standing(struct gateways *gs, uint32_t g)
 {
 	const struct gateway *gw = &gs->all[g];
+	const struct secret *s = gateway_secret(gs, g);
 
 	if (gs->dir != -1 && plan_url(&gw->plan).len > 0 &&
 	    standing_save(&gw->standing, gs->dir, plan_url(&gw->plan),
 		span_str(gw->asked), gs->text, sizeof(gs->text)) == -1)
-		log_err("standing", gateway_secret(gs, g)->name,
+		log_err("standing", s == NULL ? NULL : s->name,
 		    "a restart will not know it: %s", gs->text);
 }
 
@@ -399,6 +400,8 @@ on_revoked(struct gateways *gs, uint32_t g, struct span evidence)
 
 	gw->standing.revoked_at = gs->now;
 	log_vis(gw->standing.evidence, sizeof(gw->standing.evidence), evidence);
+	standing_seal(&gw->standing, gs->secrets->vault.work,
+	    gateway_secret(gs, g)->text);
 	log_warn("revoked", gateway_secret(gs, g)->name, "%s",
 	    gw->standing.evidence);
 	gw->due[JOB_PROVISION] = gw->due[JOB_POLICY] = 0;

@@ -132,6 +132,10 @@ choose(struct gateways *gs, uint32_t g, struct secret *is)
 	const struct secret *was = &gs->secrets->live[g];
 
 	take_plan(gs, g, is);
+	/* A pinned secret may have changed while nobody looked. */
+	if (is->pinned && is->text.p != NULL && gw->standing.revoked_at != 0 &&
+	    standing_other(&gw->standing, gs->secrets->vault.work, is->text))
+		gateway_end_mark(gs, g);
 	gw->why[0] = '\0';
 	strlcpy(gw->unset, is->reason, sizeof(gw->unset));
 	if (is->pinned) {

@@ -408,6 +408,31 @@ test_changed_pinned_secret_ends_the_mark(void **state)
 }
 
 static void
+test_pinned_secret_changed_meanwhile(void **state)
+{
+	struct world *w = *state;
+
+	w->secret = "one";
+	world_commit(w);
+	world_engine(w, MSG_WORKED, 7);
+	world_engine(w, MSG_REVOKED, 8);
+	world_stop(w, 0);
+	world_start(w);
+	world_commit(w);
+	assert_true(world_last(w, MSG_STANDING)->u.standing.revoked);
+	world_stop(w, 0);
+	world_start(w);
+	w->secret = "two";
+	world_commit(w);
+	assert_false(world_last(w, MSG_STANDING)->u.standing.revoked);
+	world_stop(w, 0);
+	world_start(w);
+	w->secret = "one";
+	world_commit(w);
+	assert_false(world_last(w, MSG_STANDING)->u.standing.revoked);
+}
+
+static void
 test_pinned_and_not_to_be_had(void **state)
 {
 	struct world *w = *state;
@@ -606,6 +631,7 @@ main(void)
 	    WORLD_TEST(test_mark_outlives_restarts),
 	    WORLD_TEST(test_enable_drops_what_was_provisioned),
 	    WORLD_TEST(test_changed_pinned_secret_ends_the_mark),
+	    WORLD_TEST(test_pinned_secret_changed_meanwhile),
 	    WORLD_TEST(test_pinned_and_not_to_be_had),
 	    WORLD_TEST(test_enrols),
 	    WORLD_TEST(test_enrolment_refused),

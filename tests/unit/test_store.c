@@ -337,12 +337,15 @@ test_standings(void **state)
 	struct place *p = *state;
 	const struct span url = SPAN_LIT("https://c.example/a b"),
 			  id = SPAN_LIT("../gw"), other = SPAN_LIT("gw");
+	const struct span secret = SPAN_LIT("secret"), more = SPAN_LIT("secre");
 	struct standing s = {.worked = 1}, back;
+	struct token_work work;
 
 	assert_int_equal(
 	    standing_load(&back, p->dir, url, id, p->why, sizeof(p->why)), 0);
 	s.revoked_at = 1700000000;
 	strlcpy(s.evidence, "4401 twice", sizeof(s.evidence));
+	standing_seal(&s, &work, secret);
 	assert_int_equal(
 	    standing_save(&s, p->dir, url, id, p->why, sizeof(p->why)), 0);
 	assert_int_equal(
@@ -350,6 +353,18 @@ test_standings(void **state)
 	assert_true(back.worked);
 	assert_int_equal(back.revoked_at, 1700000000);
 	assert_string_equal(back.evidence, "4401 twice");
+	assert_false(standing_other(&back, &work, secret));
+	assert_true(standing_other(&back, &work, more));
+	/* The seal is salted, and goes with the mark. */
+	standing_seal(&s, &work, secret);
+	assert_string_not_equal(s.seal, back.seal);
+	s.revoked_at = 0;
+	assert_int_equal(
+	    standing_save(&s, p->dir, url, id, p->why, sizeof(p->why)), 0);
+	assert_int_equal(
+	    standing_load(&back, p->dir, url, id, p->why, sizeof(p->why)), 1);
+	assert_string_equal(back.seal, "");
+	assert_false(standing_other(&back, &work, more));
 	assert_int_equal(
 	    standing_load(&back, p->dir, url, other, p->why, sizeof(p->why)),
 	    0);
