@@ -84,18 +84,6 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* Exchanges. */
 
-static const char *
-xchg_message(struct msg *m, void *arg)
-{
-	struct authd *a = arg;
-	const char *why;
-
-	look_at_clock(a);
-	why = job_message(&a->gs.jobs, m, a->gs.now_ms);
-	go_on(a);
-	return why;
-}
-
 static void
 xchg_lost(uint32_t corr, const char *why, void *arg)
 {
@@ -234,12 +222,6 @@ conf_commit(void *arg)
 	go_on(a);
 }
 
-static void
-conf_abort(void *arg)
-{
-	conf_begin(arg);
-}
-
 /* Messages of peers. */
 
 static const char *
@@ -355,7 +337,7 @@ peer_message(enum role peer, struct msg *m, void *arg)
 		why = on_mint(a, m);
 	else if (peer == ROLE_ENGINE)
 		why = gateway_message(&a->gs, m);
-	else /* the supervisor's and the dialer's about exchanges */
+	else /* the supervisor's, the dialer's and an exchange's own */
 		why = job_message(&a->gs.jobs, m, a->gs.now_ms);
 	go_on(a);
 	return why;
@@ -390,7 +372,7 @@ static const struct child_ops ops = {
     .conf_item = conf_item,
     .conf_check = conf_check,
     .conf_commit = conf_commit,
-    .conf_abort = conf_abort,
+    .conf_abort = conf_begin,
     .message = message,
     .peer_message = peer_message,
     .peer_new = peer_new,
@@ -447,7 +429,7 @@ set_up(struct authd *a)
 	a->gs.ops.x = (struct exchange_ops){send_to, xchg_open, xchg_close};
 	a->xpipes = (struct xpipes){.base = a->child.base,
 	    .self = ROLE_AUTHD,
-	    .message = xchg_message,
+	    .message = message,
 	    .lost = xchg_lost,
 	    .arg = a};
 	a->auth = (struct authsock){

@@ -159,25 +159,30 @@ put_time(struct buf *b, const char *key, int64_t at, int64_t value)
 }
 
 static void
+put_event(struct buf *b, const char *key, int64_t at, const char *what,
+    const char *name, const char *text)
+{
+	json_put_key(b, key);
+	if (at == 0) {
+		buf_add(b, "null", 4);
+		return;
+	}
+	buf_addf(b, "{\"at\":%" PRId64, at);
+	if (what != NULL)
+		json_put_member_str(b, "what", span_str(what));
+	json_put_member_str(b, name, span_str(text));
+	buf_add(b, "}", 1);
+}
+
+static void
 put_events(struct buf *b, const struct gateway *gw)
 {
 	const struct standing *st = &gw->standing;
 
-	json_put_key(b, "last_refusal");
-	if (gw->refused_at != 0) {
-		buf_add(b, "{", 1);
-		json_put_member_int(b, "at", gw->refused_at);
-		json_put_member_str(b, "what", span_str(gw->refused_what));
-		json_put_member_str(b, "reason", span_str(gw->refused_why));
-	}
-	buf_addf(b, gw->refused_at != 0 ? "}" : "null");
-	json_put_key(b, "revoked");
-	if (st->revoked_at != 0) {
-		buf_add(b, "{", 1);
-		json_put_member_int(b, "at", st->revoked_at);
-		json_put_member_str(b, "evidence", span_str(st->evidence));
-	}
-	buf_addf(b, st->revoked_at != 0 ? "}" : "null");
+	put_event(b, "last_refusal", gw->refused_at, gw->refused_what, "reason",
+	    gw->refused_why);
+	put_event(
+	    b, "revoked", st->revoked_at, NULL, "evidence", st->evidence);
 	json_put_member_bool(b, "worked", st->worked);
 }
 
