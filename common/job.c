@@ -8,6 +8,10 @@
 #include "job.h"
 #include "xrequest.h"
 
+#define BACKOFF_MS  1000 /* doubling … */
+#define BACKOFF_MAX 30000
+#define ABSENT_MS   5000 /* for a file that is not there */
+
 #define SECRET_MS 5000 /* for the supervisor to open a file */
 /* What a job keeps secret: two tokens and OAuth's client secret. */
 #define JOB_SPACE (2 * LIMIT_BEARER + LIMIT_SECRET)
@@ -63,6 +67,17 @@ job_end(struct jobs *js, struct job *j)
 	js->ops->done(j, js->arg);
 }
 
+static void
+note_failure(struct job *j)
+{
+	size_t n = strlen(j->failures);
+
+	snprintf(j->failures + n, sizeof(j->failures) - n, "%s%s",
+	    n == 0 ? "" : "; ", j->why);
+	if (posts(j))
+		j->failed |= UINT32_C(1) << j->item;
+}
+
 /* Without a token the job ends; an identity that fails leaves the others their
  * turn. */
 __attribute__((format(printf, 5, 6))) static void
@@ -80,6 +95,7 @@ fail(struct jobs *js, struct job *j, uint64_t now, const char *code,
 	vsnprintf(j->why + n, sizeof(j->why) - (size_t)n, fmt, ap);
 	va_end(ap);
 	j->code = code;
+	note_failure(j);
 	if (!posts(j)) {
 		job_end(js, j);
 		return;
@@ -142,6 +158,14 @@ exchange(struct jobs *js, struct job *j, enum xchg_kind with, uint64_t now)
 	j->deadline = j->x.deadline;
 }
 
+/* Whether the job is not about the next identity. */
+static int
+left_out(const struct job *j)
+{
+	return (j->skip >> j->item & 1) != 0 ||
+	    (kinds[j->kind].mints && fronted(j)->policy.len == 0);
+}
+
 static void
 next(struct jobs *js, struct job *j, uint64_t now)
 {
@@ -149,8 +173,7 @@ next(struct jobs *js, struct job *j, uint64_t now)
 	struct span label;
 	enum token_source source = plan_source(j->plan, &label);
 
-	while (k->mints && j->item < j->plan->nfronted &&
-	    fronted(j)->policy.len == 0)
+	while (k->each && j->item < j->plan->nfronted && left_out(j))
 		j->item++;
 	if (j->item >= (k->each ? j->plan->nfronted : 1))
 		job_end(js, j);
@@ -344,6 +367,19 @@ job_lost(struct jobs *js, uint32_t corr, const char *why, uint64_t now_ms)
 
 	if (j != NULL)
 		lost(js, j, span_str(why), now_ms);
+}
+
+uint64_t
+job_retry(const struct job *j, unsigned tries[JOB_KINDS],
+    uint64_t due[JOB_KINDS], uint64_t now_ms)
+{
+	unsigned n = tries[j->kind]++;
+	uint64_t ms = n < 5 ? (uint64_t)BACKOFF_MS << n : BACKOFF_MAX;
+
+	if (j->absent)
+		ms = ABSENT_MS;
+	due[j->kind] = now_ms + ms;
+	return ms / 1000;
 }
 
 struct job *

@@ -18,6 +18,7 @@ struct job {
 	uint32_t gateway, cookie;
 	const struct plan *plan; /* the starter's */
 	char id[LIMIT_ID + 1];	 /* gateway id to ask for */
+	uint32_t skip;		 /* identities to leave out, bits */
 	/* private, but for done: */
 	enum { JOB_FREE, JOB_SECRET, JOB_EXCHANGE } state;
 	struct vault vault; /* holds the next three */
@@ -31,6 +32,8 @@ struct job {
 	uint8_t cancelled;   /* by job_cancel */
 	const char *code; /* of the last failure, as auth.sock says it; NULL */
 	char why[LIMIT_REASON + 1]; /* it in words */
+	uint32_t failed;	    /* identities that did not go well, bits */
+	char failures[LIMIT_REASON + 1]; /* all of them in words */
 };
 
 struct job_ops {
@@ -54,9 +57,14 @@ struct jobs {
 	void *arg;
 };
 
-/* Start one like j, of which the first four members count; token: to enrol
- * with, absent: the configured one.  NULL, or why it cannot be; done is not
- * called then, but else it may be before this returns. */
+/* It failed once more: set when to try again, ever more rarely.  Returns in how
+ * many seconds. */
+uint64_t job_retry(const struct job *j, unsigned tries[JOB_KINDS],
+    uint64_t due[JOB_KINDS], uint64_t now_ms);
+
+/* Start one like j, of which the members before "private" count; token: to
+ * enrol with, absent: the configured one.  NULL, or why it cannot be; done is
+ * not called then, but else it may be before this returns. */
 const char *job_start(
     struct jobs *js, const struct job *j, struct span token, uint64_t now_ms);
 /* The gateway's job, or NULL; and end it with this failure. */

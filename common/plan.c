@@ -49,6 +49,42 @@ plan_same(const struct plan *a, const struct plan *b)
 	    msg_same(a->token, b->token);
 }
 
+static int
+same_identity(const struct msg_kept *a, const struct msg_kept *b)
+{
+	return span_eq(a->m.u.conf_fronted.platform,
+		   b->m.u.conf_fronted.platform) &&
+	    span_eq(a->m.u.conf_fronted.bot_id, b->m.u.conf_fronted.bot_id);
+}
+
+uint32_t
+plan_skipped(const struct plan *was, const struct plan *is, uint32_t skipped)
+{
+	uint32_t bits = 0;
+	unsigned i, j;
+
+	if (was->nfronted == 0)
+		return skipped;
+	for (i = 0; i < is->nfronted; i++) {
+		for (j = 0; j < was->nfronted; j++)
+			if (same_identity(is->fronted[i], was->fronted[j]))
+				break;
+		if (j == was->nfronted || (skipped >> j & 1) != 0)
+			bits |= UINT32_C(1) << i;
+	}
+	return bits;
+}
+
+int
+plan_all(const struct plan *p, uint32_t skipped)
+{
+	unsigned i = 0;
+
+	while (i < p->nfronted && (skipped >> i & 1) != 0)
+		i++;
+	return i > 0 && i == p->nfronted;
+}
+
 struct span
 plan_url(const struct plan *p)
 {

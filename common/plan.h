@@ -17,6 +17,14 @@ void plan_free(struct plan *p);
 /* Whether both say the same. */
 int plan_same(const struct plan *a, const struct plan *b);
 
+/* Identities of `is` that `was` does not have, or of which it has the bit in
+ * skipped: their bits.  Without any in `was`: skipped. */
+uint32_t
+plan_skipped(const struct plan *was, const struct plan *is, uint32_t skipped);
+
+/* Whether these are all identities there are. */
+int plan_all(const struct plan *p, uint32_t skipped);
+
 /* The connector's URL as configured; empty when there are no settings. */
 struct span plan_url(const struct plan *p);
 /* Where identity tokens come from, and that in words; TOKEN_NONE. */

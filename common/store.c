@@ -140,7 +140,8 @@ standing_seal(struct standing *s, struct token_work *w, struct span secret)
 	uint8_t salt[STANDING_SALT / 2];
 
 	s->seal[0] = '\0';
-	if (secret.p == NULL || getrandom(salt, sizeof(salt), 0) != sizeof(salt))
+	if (secret.p == NULL ||
+	    getrandom(salt, sizeof(salt), 0) != sizeof(salt))
 		return;
 	put_hex(s->seal, salt, sizeof(salt));
 	seal(s->seal, w, secret);

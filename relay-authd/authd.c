@@ -5,6 +5,7 @@
  * that came from the network.
  */
 #include <sys/stat.h>
+#include <err.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
@@ -410,8 +411,7 @@ open_state(const struct ladder *l)
 	fd = open(l->writable, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd == -1) {
 		log_err("state", NULL,
-		    "state directory: %s: give it to the "
-		    "user of relay-authd",
+		    "state directory: %s: give it to relay-authd's user",
 		    strerror(errno));
 		exit(1);
 	}
@@ -438,15 +438,6 @@ set_up(struct authd *a)
 	return a->timer == NULL ? -1 : gateway_init(&a->gs);
 }
 
-static int
-usage(void)
-{
-	fprintf(stderr,
-	    "relay-authd: relayd starts this program; to run it "
-	    "by hand has no use.\n");
-	return EX_USAGE;
-}
-
 int
 main(int argc, char *argv[])
 {
@@ -460,10 +451,10 @@ main(int argc, char *argv[])
 	if ((a = calloc(1, sizeof(*a))) == NULL)
 		return EX_OSERR;
 	if (child_begin(&a->child, argc, argv) == -1 ||
-	    a->child.role != ROLE_AUTHD) {
-		free(a);
-		return usage();
-	}
+	    a->child.role != ROLE_AUTHD)
+		errx(EX_USAGE,
+		    "relayd starts this program; to run it by hand has no "
+		    "use.");
 	if (set_up(a) == -1)
 		return EX_OSERR;
 	open_secrets(a);

@@ -181,8 +181,7 @@ put_events(struct buf *b, const struct gateway *gw)
 
 	put_event(b, "last_refusal", gw->refused_at, gw->refused_what, "reason",
 	    gw->refused_why);
-	put_event(
-	    b, "revoked", st->revoked_at, NULL, "evidence", st->evidence);
+	put_event(b, "revoked", st->revoked_at, NULL, "evidence", st->evidence);
 	json_put_member_bool(b, "worked", st->worked);
 }
 

@@ -10,10 +10,7 @@
 #include "log.h"
 #include "token.h"
 
-#define BACKOFF_MS  1000 /* doubling … */
-#define BACKOFF_MAX 30000
-#define ABSENT_MS   5000 /* for a file that is not there */
-#define BUSY_MS	    500	 /* until there is a place for a job */
+#define BUSY_MS 500 /* until there is a place for a job */
 /* What the connector refuses before it ever worked is provisioned again, so
  * often, ever more rarely. */
 #define RENEWALS     5
@@ -61,6 +58,9 @@ tell(struct gateways *gs, uint32_t g)
 	m.policy = span_str(gw->policy);
 	if (!s->pinned && gw->own.r.map != NULL)
 		m.tenant = gw->own.f[CRED_TENANT];
+	if (gateway_provisioned(gw))
+		m.skipped = gw->skipped;
+	m.skipped_why = span_str(m.skipped != 0 ? gw->skipped_why : "");
 	gs->ops.x.send(ROLE_ENGINE, MSG_CREDENTIAL, 0, &m, -1, gs);
 	st.worked = gw->standing.worked;
 	st.revoked = gw->standing.revoked_at != 0;
@@ -76,12 +76,11 @@ gateway_tell_all(struct gateways *gs)
 		tell(gs, g);
 }
 
-/* Let the supervisor keep what was provisioned, or nothing. */
 void
 gateway_keep(struct gateways *gs, uint32_t g)
 {
 	const struct gateway *gw = &gs->all[g];
-	struct msg_keep m = {.gateway = g};
+	struct msg_keep m = {.gateway = g, .skipped = gw->skipped};
 
 	gs->ops.x.send(ROLE_SUPERVISOR, MSG_KEEP, 0, &m,
 	    gateway_provisioned(gw) ? gw->own.r.fd : -1, gs);
@@ -102,7 +101,6 @@ save_standing(struct gateways *gs, uint32_t g)
 		    "a restart will not know it: %s", gs->text);
 }
 
-/* The credential is another one, by somebody's will. */
 void
 gateway_end_mark(struct gateways *gs, uint32_t g)
 {
@@ -115,27 +113,6 @@ gateway_end_mark(struct gateways *gs, uint32_t g)
 }
 
 /* Sources. */
-
-/* What stands in the table of secrets where nothing is pinned. */
-void
-gateway_lend(const struct gateway *gw, struct secret *s)
-{
-	if (s->pinned)
-		return;
-	s->text = (struct span){NULL, 0};
-	s->source = CRED_NONE;
-	strlcpy(s->id, gw->asked, sizeof(s->id));
-	if (gw->own.r.map == NULL) {
-		if (gw->why[0] != '\0')
-			strlcpy(s->reason, gw->why, sizeof(s->reason));
-		return;
-	}
-	s->text = gw->own.f[CRED_SECRET];
-	s->source = gateway_provisioned(gw) ? CRED_PROVISIONED : CRED_ENROLLED;
-	s->since = store_number(gw->own.f[CRED_SINCE]);
-	span_copy(s->id, sizeof(s->id), gw->own.f[CRED_ID]);
-	s->reason[0] = '\0';
-}
 
 /* Live by another own credential, or none. */
 static void
@@ -167,12 +144,12 @@ set_why(struct gateways *gs, uint32_t g, const char *why)
 {
 	struct gateway *gw = &gs->all[g];
 
-	strlcpy(gw->why, why, sizeof(gw->why));
+	if (why != gw->why)
+		strlcpy(gw->why, why, sizeof(gw->why));
 	gateway_lend(gw, gateway_secret(gs, g));
 	tell(gs, g);
 }
 
-/* Whether to provision, and when. */
 void
 gateway_consider(struct gateways *gs, uint32_t g)
 {
@@ -280,42 +257,35 @@ take(const struct job *j, const struct msg_xanswer *a, void *arg)
 	return NULL;
 }
 
-/* When to try again. */
-static uint64_t
-backoff(struct gateways *gs, const struct job *j)
-{
-	struct gateway *gw = &gs->all[j->gateway];
-	unsigned n = gw->tries[j->kind]++;
-	uint64_t ms = n < 5 ? (uint64_t)BACKOFF_MS << n : BACKOFF_MAX;
-
-	if (j->absent)
-		ms = ABSENT_MS;
-	gw->due[j->kind] = gs->now_ms + ms;
-	return ms / 1000;
-}
-
 static void
 provisioned(struct gateways *gs, const struct job *j)
 {
 	struct gateway *gw = &gs->all[j->gateway];
 	const char *name = gateway_secret(gs, j->gateway)->name;
-	char why[2 * LIMIT_REASON];
+	const int won = j->good > 0;
+	char why[LIMIT_REASON + 1] = "",
+				*said = won || gw->own.r.map != NULL
+	    ? gw->skipped_why
+	    : gw->why;
 
-	if (j->good > 0) {
+	if (won) {
 		gw->why[0] = '\0';
-		adopt(gs, j->gateway, &gw->won);
-		memset(&gw->won, 0, sizeof(gw->won));
+		gw->anew = 0;
+		gw->skipped = j->failed;
 		gw->tries[JOB_PROVISION] = 0;
-		if (j->code != NULL)
-			log_warn("provision", name, "not all: %s", j->why);
-		return;
 	}
-	snprintf(why, sizeof(why), "%s%.180s; again in %" PRIu64 " s",
-	    j->absent ? "" : "provisioning failed: ", j->why, backoff(gs, j));
-	if (strcmp(why, gw->why) != 0)
+	if (j->failures[0] != '\0')
+		snprintf(why, sizeof(why), "%s%.200s; again in %" PRIu64 " s",
+		    j->absent ? "" : "provisioning failed: ", j->failures,
+		    job_retry(j, gw->tries, gw->due, gs->now_ms));
+	if (why[0] != '\0' && strcmp(why, said) != 0)
 		log_warn("provision", name, "%s", why);
-	if (gw->own.r.map == NULL)
-		set_why(gs, j->gateway, why);
+	strlcpy(said, why, sizeof(why));
+	if (won)
+		adopt(gs, j->gateway, &gw->won);
+	else
+		set_why(gs, j->gateway, gw->why);
+	memset(&gw->won, 0, sizeof(gw->won));
 }
 
 static void
@@ -329,7 +299,8 @@ policy_sent(struct gateways *gs, const struct job *j)
 		    sizeof(gw->policy));
 	else if (gw->tries[JOB_POLICY] + 1 < POLICY_TRIES)
 		snprintf(gw->policy, sizeof(gw->policy),
-		    "%.200s; again in %" PRIu64 " s", j->why, backoff(gs, j));
+		    "%.200s; again in %" PRIu64 " s", j->why,
+		    job_retry(j, gw->tries, gw->due, gs->now_ms));
 	else
 		snprintf(
 		    gw->policy, sizeof(gw->policy), "%.200s; given up", j->why);
@@ -369,9 +340,10 @@ on_refused(struct gateways *gs, uint32_t g, struct span reason)
 
 	note_refusal(gs, g, "link", reason);
 	if (!gateway_provisioned(gw) || gw->standing.worked ||
-	    gw->renewals >= RENEWALS || gw->due[JOB_PROVISION] != 0 ||
+	    gw->renewals >= RENEWALS || gw->anew ||
 	    job_of(&gs->jobs, g) != NULL)
 		return;
+	gw->anew = 1;
 	gw->due[JOB_PROVISION] =
 	    gs->now_ms + ((uint64_t)RENEWAL_MS << gw->renewals++);
 	log_warn("provision", gateway_secret(gs, g)->name,
@@ -384,8 +356,9 @@ on_worked(struct gateways *gs, uint32_t g)
 	struct gateway *gw = &gs->all[g];
 
 	gw->renewals = 0;
-	if (gateway_provisioned(gw))
-		gw->due[JOB_PROVISION] = 0;
+	if (gw->anew)
+		gw->due[JOB_PROVISION] = gw->skipped == 0 ? 0 : gs->now_ms;
+	gw->anew = 0;
 	if (gw->standing.worked)
 		return;
 	gw->standing.worked = 1;
@@ -456,14 +429,17 @@ static const char *
 start(struct gateways *gs, uint32_t g, enum job_kind kind, uint32_t cookie,
     struct span id, struct span token)
 {
-	struct job j = {.kind = kind,
-	    .gateway = g,
-	    .cookie = cookie,
-	    .plan = &gs->all[g].plan};
+	struct gateway *gw = &gs->all[g];
+	struct job j = {
+	    .kind = kind, .gateway = g, .cookie = cookie, .plan = &gw->plan};
 
-	span_copy(
-	    j.id, sizeof(j.id), id.len > 0 ? id : span_str(gs->all[g].asked));
-	gs->all[g].due[kind] = 0;
+	/* Those that are done are not asked for again, and have a policy. */
+	if (gateway_provisioned(gw) && kind == JOB_POLICY)
+		j.skip = gw->skipped;
+	else if (gateway_provisioned(gw) && kind == JOB_PROVISION && !gw->anew)
+		j.skip = ~gw->skipped;
+	span_copy(j.id, sizeof(j.id), id.len > 0 ? id : span_str(gw->asked));
+	gw->due[kind] = 0;
 	return job_start(&gs->jobs, &j, token, gs->now_ms);
 }
 

@@ -25,8 +25,11 @@ struct gateway {
 	char why[LIMIT_REASON + 1];    /* why there is no own one */
 	char policy[LIMIT_REASON + 1]; /* its state in words */
 	char unset[LIMIT_REASON + 1];  /* why nothing is pinned */
-	struct cred won;	       /* by the provisioning under way */
+	uint32_t skipped; /* identities not provisioned with it, bits */
+	char skipped_why[LIMIT_REASON + 1]; /* why */
+	struct cred won;		    /* by the provisioning under way */
 	uint8_t refused;   /* its file is there and cannot be used */
+	uint8_t anew;	   /* it is refused: all is provisioned again */
 	unsigned renewals; /* for the connector's refusals */
 	unsigned tries[JOB_KINDS];
 	uint64_t due[JOB_KINDS]; /* when to try; 0: not */

@@ -7,6 +7,26 @@
 #include "log.h"
 
 void
+gateway_lend(const struct gateway *gw, struct secret *s)
+{
+	if (s->pinned)
+		return;
+	s->text = (struct span){NULL, 0};
+	s->source = CRED_NONE;
+	strlcpy(s->id, gw->asked, sizeof(s->id));
+	if (gw->own.r.map == NULL) {
+		if (gw->why[0] != '\0')
+			strlcpy(s->reason, gw->why, sizeof(s->reason));
+		return;
+	}
+	s->text = gw->own.f[CRED_SECRET];
+	s->source = gateway_provisioned(gw) ? CRED_PROVISIONED : CRED_ENROLLED;
+	s->since = store_number(gw->own.f[CRED_SINCE]);
+	span_copy(s->id, sizeof(s->id), gw->own.f[CRED_ID]);
+	s->reason[0] = '\0';
+}
+
+void
 gateway_stage(struct gateways *gs)
 {
 	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++) {
@@ -27,6 +47,7 @@ gateway_item(struct gateways *gs, struct msg *m)
 		if ((why = cred_adopt(&gw->kept, m->fd)) != NULL)
 			log_warn("kept", NULL,
 			    "the credential kept by the supervisor %s", why);
+		gw->skipped = (uint32_t)m->u.conf_kept.skipped;
 		m->fd = -1;
 		return NULL;
 	}
@@ -44,6 +65,7 @@ take_plan(struct gateways *gs, uint32_t g, const struct secret *is)
 		return;
 	}
 	job_cancel(&gs->jobs, g, "the settings changed meanwhile; try again");
+	gw->skipped = plan_skipped(&gw->plan, &gw->next, gw->skipped);
 	plan_free(&gw->plan);
 	gw->plan = gw->next;
 	memset(&gw->next, 0, sizeof(gw->next));
@@ -111,6 +133,20 @@ take_kept(struct gateway *gw)
 	cred_free(&gw->kept);
 }
 
+/* What is left to be provisioned, by settings or before a restart. */
+static void
+take_skipped(struct gateways *gs, uint32_t g)
+{
+	struct gateway *gw = &gs->all[g];
+
+	if (!gateway_provisioned(gw) || gw->skipped == 0 ||
+	    gw->due[JOB_PROVISION] != 0)
+		return;
+	gw->due[JOB_PROVISION] = gs->now_ms;
+	strlcpy(gw->skipped_why, "not provisioned yet", LIMIT_REASON);
+	gateway_keep(gs, g);
+}
+
 static void
 remove_gateway(struct gateways *gs, uint32_t g)
 {
@@ -150,8 +186,10 @@ choose(struct gateways *gs, uint32_t g, struct secret *is)
 	if (gw->own.r.map != NULL &&
 	    (!span_eq(gw->own.f[CRED_URL], plan_url(&gw->plan)) ||
 		(gateway_provisioned(gw) &&
-		    !span_eq(gw->own.f[CRED_ASKED], span_str(gw->asked)))))
+		    (!span_eq(gw->own.f[CRED_ASKED], span_str(gw->asked)) ||
+			plan_all(&gw->plan, gw->skipped)))))
 		put_away(gs, g);
+	take_skipped(gs, g);
 	gateway_lend(gw, is);
 	if (was->present && !secret_other(gs->secrets, g))
 		return;

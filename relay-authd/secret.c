@@ -45,12 +45,6 @@ clear(struct secret *table)
 void
 secret_stage(struct secrets *s)
 {
-	secret_abort(s);
-}
-
-void
-secret_abort(struct secrets *s)
-{
 	vault_abort(&s->vault);
 	clear(s->stage);
 }

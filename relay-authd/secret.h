@@ -41,7 +41,7 @@ struct secrets {
 int secret_open(struct secrets *s, size_t work, unsigned *flags);
 void secret_close(struct secrets *s);
 
-/* Begin a stage. */
+/* Begin a stage, and forget one. */
 void secret_stage(struct secrets *s);
 /* Stage a gateway's credential; fd (or -1) stays the caller's.  A secret that
  * cannot be taken is none, and its entry says why.  NULL, or a phrase: such an
@@ -57,8 +57,6 @@ int secret_other(const struct secrets *s, uint32_t gateway);
 const char *secret_check(const struct secrets *s, char *why, size_t cap);
 /* Live by the stage. */
 void secret_commit(struct secrets *s, int64_t now, uint64_t now_ms);
-/* Forget the stage. */
-void secret_abort(struct secrets *s);
 
 /* The credential lived by, or NULL when there is no such gateway. */
 struct secret *secret_get(struct secrets *s, uint32_t gateway);

@@ -53,6 +53,8 @@ struct engine_cred {
 	char reason[LIMIT_REASON + 1];
 	int64_t since; /* Unix seconds */
 	uint64_t minted;
+	uint32_t skipped; /* identities, bits */
+	char skipped_why[LIMIT_REASON + 1];
 };
 
 /* And of how it fared, from then on also by what we found. */

@@ -52,6 +52,8 @@ engine_cred_told(struct engine *e, struct engine_gw *eg, struct msg *m)
 	span_copy(to->reason, sizeof(to->reason), c->reason);
 	to->since = (int64_t)c->since;
 	to->minted = c->minted;
+	to->skipped = (uint32_t)c->skipped;
+	span_copy(to->skipped_why, sizeof(to->skipped_why), c->skipped_why);
 	return NULL;
 }
 
@@ -113,6 +115,7 @@ use(struct engine_gw *eg, struct engine_told *t)
 	told_free(t);
 	core_standing(eg->gw, s->worked, s->revoked,
 	    s->evidence != NULL ? s->evidence : "");
+	core_skip(eg->gw, c->skipped);
 	core_credential(eg->gw, c->usable, fresh,
 	    c->reason[0] != '\0' ? c->reason
 		: fresh		 ? "the credential changed"

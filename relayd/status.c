@@ -165,8 +165,9 @@ put_revoked(struct buf *b, const struct engine_gw *eg)
 }
 
 static void
-put_identities(struct buf *b, const struct gateway_conf *gc)
+put_identities(struct buf *b, const struct engine_gw *eg)
 {
+	const struct gateway_conf *gc = &eg->gw->conf;
 	const struct identity *id;
 	struct span d;
 	uint32_t i;
@@ -179,6 +180,9 @@ put_identities(struct buf *b, const struct gateway_conf *gc)
 		buf_adds(b, i == 0 ? SPAN_LIT("{") : SPAN_LIT(",{"));
 		json_put_member_str(b, "platform", span_str(id->platform));
 		json_put_member_str(b, "bot_id", span_str(id->bot_id));
+		put_text(b, "skipped",
+		    (eg->gw->skipped >> i & 1) != 0 ? eg->cred.skipped_why
+						    : NULL);
 		put_int(b, "descriptor_bytes", d.p != NULL, (int64_t)d.len);
 		json_put_key(b, "descriptor");
 		status_put_json(b, d.len > DESCRIPTOR_SHOWN ? null_span : d);
@@ -227,7 +231,7 @@ put_link(struct buf *b, const struct moment *m, const struct engine_gw *eg)
 	put_text(b, "tenant", eg->cred.tenant);
 	put_credential(b, m, &eg->cred, link_worked(l));
 	put_revoked(b, eg);
-	put_identities(b, &gw->conf);
+	put_identities(b, eg);
 	json_put_member_int(b, "attempt", l->attempt);
 	if (l->state == LINK_WAIT)
 		put_seconds(b, "next_attempt_in_s",

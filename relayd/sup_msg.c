@@ -196,6 +196,7 @@ on_keep(struct sup_child *c, struct msg *m)
 	if (slots->slot[i].kept_fd != -1)
 		close(slots->slot[i].kept_fd);
 	slots->slot[i].kept_fd = m->fd;
+	slots->slot[i].kept_skipped = (uint32_t)m->u.keep.skipped;
 	m->fd = -1;
 	return NULL;
 }

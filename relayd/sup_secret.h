@@ -86,7 +86,7 @@ struct sup_cred {
 	int fd;	      /* -1: none */
 	int borrowed; /* the descriptor is sealed memory and stays ours */
 	int bad;      /* a file is there, or named, that cannot be used */
-	enum cred_source source; /* also of one that cannot be used */
+	enum cred_source source;    /* also of one that cannot be used */
 	char label[LIMIT_PATH + 1]; /* path; or why there is none */
 };
 

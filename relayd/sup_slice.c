@@ -192,10 +192,13 @@ send_fronted(struct slice *sl, size_t i)
 static int
 send_kept(struct slice *sl, size_t i)
 {
-	struct msg_conf_kept m = {.gateway = sl->p->slot[i]};
-	int fd = sl->s->slots.slot[sl->p->slot[i]].kept_fd;
+	const struct sup_slot *at = &sl->s->slots.slot[sl->p->slot[i]];
+	struct msg_conf_kept m = {
+	    .gateway = sl->p->slot[i], .skipped = at->kept_skipped};
 
-	return sl->fresh && fd != -1 ? send_item(sl, MSG_CONF_KEPT, &m, fd) : 0;
+	return sl->fresh && at->kept_fd != -1
+	    ? send_item(sl, MSG_CONF_KEPT, &m, at->kept_fd)
+	    : 0;
 }
 
 static int

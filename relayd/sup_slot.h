@@ -16,8 +16,9 @@ struct sup_slot {
 	char name[LIMIT_NAME + 1]; /* "": free */
 	int listen_fd;		   /* agent/<name>.sock; -1: not yet */
 	int seen_fd;		   /* what outlives the engine; -1: not yet */
-	int kept_fd;	/* what outlives relay-authd (KEEP); -1: nothing */
-	char state[33]; /* as the engine last told */
+	int kept_fd; /* what outlives relay-authd (KEEP); -1: nothing */
+	uint32_t kept_skipped; /* what it told beside it */
+	char state[33];	       /* as the engine last told */
 	char reason[LIMIT_REASON + 1];
 	int64_t since; /* Unix seconds of that */
 };

@@ -331,6 +331,19 @@ core_standing(struct gateway *gw, int worked, int revoked, const char *evidence)
 		link_mark(l, evidence);
 }
 
+void
+core_skip(struct gateway *gw, uint32_t skipped)
+{
+	const struct link *l = &gw->link;
+	uint32_t all = (uint32_t)((UINT64_C(1) << gw->conf.nidentity) - 1);
+
+	/* To say hello for nobody is no handshake. */
+	gw->skipped = (skipped & all) == all ? 0 : skipped & all;
+	if ((l->state == LINK_HELLO || l->state == LINK_UP) &&
+	    (all & ~gw->skipped & ~gw->greeted) != 0)
+		link_leave(gw, 1, 0, "an identity was provisioned meanwhile");
+}
+
 static void
 no_credential(struct gateway *gw, const char *reason)
 {

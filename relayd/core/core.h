@@ -168,6 +168,8 @@ struct gateway {
 	struct agent_list agents;
 	uint32_t nagent, agent_number;
 	uint32_t taps;
+	uint32_t skipped;	    /* identities without a hello, bits */
+	uint32_t greeted;	    /* those whose hello this connection had */
 	struct gateway *next_dirty; /* has lines to frame when the turn ends */
 	struct counters count;
 };
@@ -225,6 +227,11 @@ void core_gateway_remove(struct gateway *gw);
  * the core_credential() that follows. */
 void core_standing(
     struct gateway *gw, int worked, int revoked, const char *evidence);
+/* relay-authd told which identities the connector does not know (bits): no
+ * hello is said for them.  A link that lacks the hello of one that it knows now
+ * is closed in order and dialled again.  Takes effect before the next
+ * handshake; all bits are as none. */
+void core_skip(struct gateway *gw, uint32_t skipped);
 /* relay-authd told of the credential.  fresh: not the one used so far. */
 void
 core_credential(struct gateway *gw, int usable, int fresh, const char *reason);

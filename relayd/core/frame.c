@@ -298,9 +298,13 @@ frame_hellos(struct gateway *gw)
 	struct span line;
 	uint32_t i;
 
+	gw->greeted = 0;
 	for (i = 0; i < gw->conf.nidentity; i++) {
 		id = &gw->conf.identity[i];
 		id->answered = 0;
+		if ((gw->skipped >> i & 1) != 0)
+			continue;
+		gw->greeted |= UINT32_C(1) << i;
 		buf_reset(b);
 		(void)buf_adds(b, SPAN_LIT("{\"type\":\"hello\""));
 		json_put_member_str(b, "platform", span_str(id->platform));

@@ -7,7 +7,7 @@
 
 struct gateway;
 
-/* Send a hello for each identity. */
+/* Send a hello for each identity that is not skipped. */
 void frame_hellos(struct gateway *gw);
 /* A line from the connector, without its newline. */
 void frame_line(struct gateway *gw, struct span line);

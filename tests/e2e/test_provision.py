@@ -229,7 +229,63 @@ def test_the_first_identity_fails(make_relayd, connector):
     relayd = provisioned(make_relayd(), connector, identities=TWO)
     relayd.start(wait="connected")
     relayd.wait_log("discord.*no room")
-    assert connector.http.count("provision") == 2
+    assert connector.http.count("provision") >= 2
+
+
+def identities(relayd, **skipped):
+    """Wait until those named are skipped for a reason with this word, and no
+    other is."""
+    def told(gateway):
+        shown = {i["platform"]: i["skipped"] for i in gateway["identities"]
+                 if i["skipped"] is not None}
+        return gateway["state"] == "connected" \
+            and shown.keys() == skipped.keys() \
+            and all(word in shown[name] for name, word in skipped.items())
+    relayd.wait_gateway(told, f"to skip {skipped}",
+                        timeout=EXCHANGE_TIMEOUT_S)
+
+
+def test_no_hello_for_one_that_is_refused(make_relayd, connector):
+    """Who is not registered would be a breach; later he is, and both work."""
+    connector.token = connector.http.idp.issue(TENANT)
+    connector.http.refused["telegram"] = (403, {"error": "not your bot"})
+    relayd = provisioned(make_relayd(), connector, identities=TWO)
+    relayd.start(wait="connected")
+    identities(relayd, telegram="not your bot")
+    assert list(connector.link().greeted) == ["discord"]
+    serves(relayd, connector)
+    # The engine and relay-authd know of it when they are others.
+    relayd.kill_and_wait("engine")
+    identities(relayd, telegram="not your bot")
+    relayd.kill_and_wait("authd")
+    identities(relayd, telegram="not your bot")
+    assert list(connector.link().greeted) == ["discord"]
+    connector.gateway().add_platform("telegram", "77")
+    del connector.http.refused["telegram"]
+    identities(relayd)
+    until(lambda: connector.link().open and list(connector.link().greeted)
+          == ["discord", "telegram"], "both hellos")
+    # Discord was provisioned once and for all.
+    assert sum(body["platform"] == "discord"
+               for body in connector.http.asked("provision")) == 1
+    serves(relayd, connector)
+
+
+def test_one_that_a_reload_adds(make_relayd, connector):
+    """It is provisioned before its hello is said."""
+    connector.token = connector.http.idp.issue(TENANT)
+    relayd = provisioned(make_relayd(), connector, identities=TWO[:1])
+    relayd.start(wait="connected")
+    connector.http.refused["telegram"] = (403, {"error": "not your bot"})
+    relayd.config["gateways"]["main"]["identities"] = TWO
+    relayd.configure(relayd.config)
+    assert relayd.reload()["ok"]
+    identities(relayd, telegram="not your bot")
+    connector.gateway().add_platform("telegram", "77")
+    del connector.http.refused["telegram"]
+    identities(relayd)
+    until(lambda: connector.link().open and list(connector.link().greeted)
+          == ["discord", "telegram"], "both hellos")
 
 
 def test_all_fail_and_then_not(make_relayd, issuer):

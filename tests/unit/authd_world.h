@@ -38,7 +38,8 @@ struct world {
 	const char *id, *url, *policy, *secret;
 	const char *unusable; /* why the pinned secret cannot be opened */
 	enum token_source source;
-	unsigned identities;
+	unsigned identities, reversed;
+	uint32_t kept_skipped; /* beside what is kept */
 };
 
 static inline int
@@ -67,6 +68,7 @@ world_send(enum role to, enum msg_type type, uint32_t corr, const void *fields,
 	if (w->kept != -1)
 		close(w->kept);
 	w->kept = fd == -1 ? -1 : dup(fd);
+	w->kept_skipped = (uint32_t)k->m.u.keep.skipped;
 	return 0;
 }
 
@@ -177,7 +179,8 @@ world_items(struct world *w)
 	world_item(w, MSG_CONF_PROVISION, &p, sizeof(p));
 	world_item(w, MSG_CONF_TOKEN, &t, sizeof(t));
 	for (unsigned i = 0; i < w->identities; i++) {
-		struct msg_conf_fronted f = {.platform = span_str(platform[i]),
+		unsigned at = w->reversed ? w->identities - 1 - i : i;
+		struct msg_conf_fronted f = {.platform = span_str(platform[at]),
 		    .bot_id = SPAN_LIT("b1"),
 		    .policy = span_str(w->policy)};
 
@@ -193,8 +196,8 @@ world_commit(struct world *w)
 	    .id = span_str(w->id),
 	    .source = w->secret == NULL && w->unusable == NULL ? CRED_NONE
 							       : CRED_FILE,
-	    .label = span_str(w->unusable == NULL ? "no secret: set one"
-						  : w->unusable)};
+	    .label = span_str(
+		w->unusable == NULL ? "no secret: set one" : w->unusable)};
 	struct msg kept = {.type = MSG_CONF_KEPT, .fd = -1};
 	int fd = w->secret == NULL ? -1 : world_file(w->secret);
 
@@ -206,6 +209,7 @@ world_commit(struct world *w)
 	world_items(w);
 	if (w->kept != -1 && w->secrets.live[0].present == 0) {
 		kept.fd = dup(w->kept);
+		kept.u.conf_kept.skipped = w->kept_skipped;
 		assert_null(gateway_item(&w->gs, &kept));
 	}
 	gateway_prepare(&w->gs);

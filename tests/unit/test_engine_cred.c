@@ -58,18 +58,20 @@ struct fixture {
 	struct engine e;
 	struct engine_gw eg;
 	struct gateway *gw;
-	uint32_t generation;
+	uint32_t generation, skipped;
 };
 
 static void
 add_gateway(struct fixture *f)
 {
 	struct gateway_conf gc = {
-	    .reconnect_min_ms = 10, .reconnect_max_ms = 100, .nidentity = 1};
+	    .reconnect_min_ms = 10, .reconnect_max_ms = 100, .nidentity = 2};
 
 	strlcpy(gc.name, "main", sizeof(gc.name));
 	strlcpy(gc.identity[0].platform, "discord",
 	    sizeof(gc.identity[0].platform));
+	strlcpy(
+	    gc.identity[1].platform, "slack", sizeof(gc.identity[1].platform));
 	f->eg.e = &f->e;
 	strlcpy(f->eg.name, "main", sizeof(f->eg.name));
 	f->gw = f->eg.gw = core_gateway_add(f->e.core, 0, &gc, NULL, &f->eg);
@@ -116,6 +118,8 @@ tell_credential(struct fixture *f, int usable)
 	m.u.credential.tenant = SPAN_LIT("t1");
 	m.u.credential.policy = SPAN_LIT("taken");
 	m.u.credential.reason = usable ? SPAN_LIT("") : SPAN_LIT("none");
+	m.u.credential.skipped = f->skipped;
+	m.u.credential.skipped_why = SPAN_LIT("403");
 	assert_null(engine_cred_told(&f->e, f->e.gw[0], &m));
 }
 
@@ -192,6 +196,27 @@ test_a_credential_waits_for_its_standing(void **state)
 	assert_int_equal(f->gw->count.dials, 0);
 	assert_string_equal(f->eg.cred.tenant, "t1");
 	assert_string_equal(f->eg.cred.policy, "taken");
+}
+
+static void
+test_skipped_identities(void **state)
+{
+	struct fixture *f = *state;
+
+	f->skipped = 2;
+	tell(f, 0, 0);
+	assert_string_equal(f->eg.cred.skipped_why, "403");
+	up(f, 5);
+	assert_int_equal(f->gw->greeted, 1);
+	tell(f, 0, 0);
+	assert_int_equal(state_of(f), LINK_HELLO);
+	f->skipped = 0;
+	tell(f, 0, 0);
+	assert_int_equal(state_of(f), LINK_CLOSE);
+	/* All of them is as none. */
+	f->skipped = 3;
+	tell(f, 0, 0);
+	assert_int_equal(f->gw->skipped, 0);
 }
 
 /* A relay-authd that ends between the two has said nothing. */
@@ -432,6 +457,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    T(test_a_credential_waits_for_its_standing),
+	    T(test_skipped_identities),
 	    T(test_half_a_word_is_none),
 	    T(test_told_before_the_gateway_is_there),
 	    T(test_the_gateway_is_there_between_the_two),

@@ -87,10 +87,107 @@ test_partial_failure(void **state)
 	world_grant(w, "second");
 	assert_true(world_credential(w)->usable);
 	assert_true(vault_same(w->secrets.live[0].text, SPAN_LIT("first")));
-	world_wait(w, 60000);
-	NOTHING(w, MSG_WANT_SECRET);
 	assert_string_equal(
 	    w->gs.all[0].refused_why, "discord: connector: HTTP 500: go away");
+	assert_int_equal(world_credential(w)->skipped, 1);
+	assert_true(span_has(world_credential(w)->skipped_why,
+	    "discord: connector: HTTP 500: go away; again in 1 s"));
+}
+
+/* One identity is asked for, which this is. */
+static const struct msg *
+asks_for(struct world *w, const char *platform)
+{
+	const struct msg *q;
+	char text[64];
+
+	world_secret(w, WANT_IDENTITY, "id-token", "");
+	q = world_exchange(w, XCHG_CONNECTOR);
+	snprintf(text, sizeof(text), "\"platform\":\"%s\"", platform);
+	assert_true(span_has(q->u.xrequest.body, text));
+	return q;
+}
+
+static void
+test_skipped_are_tried_again(void **state)
+{
+	static const struct msg_xanswer no = {
+	    .stage = XSTAGE_REFUSED, .status = 403, .reason = SPAN_LIT("no")};
+	static const struct msg_xanswer yes = {.status = 200,
+	    .secret = SPAN_LIT("later"),
+	    .gateway_id = SPAN_LIT("gw-given")};
+	struct world *w = *state;
+
+	w->identities = 2;
+	w->policy = "{\"a\":1}";
+	world_commit(w);
+	world_secret(w, WANT_IDENTITY, "id-token", "");
+	world_grant(w, "first");
+	world_refuse(w, 403);
+	assert_int_equal(world_credential(w)->skipped, 2);
+	/* The policy of one alone. */
+	world_answer(w, world_exchange(w, XCHG_CONNECTOR),
+	    (struct msg_xanswer){.status = 200});
+	world_wait(w, 1000);
+	world_answer(w, asks_for(w, "slack"), no);
+	assert_int_equal(world_credential(w)->skipped, 2);
+	assert_true(span_has(world_credential(w)->skipped_why, "again in 2 s"));
+	/* The next relay-authd knows of it. */
+	world_stop(w, 1);
+	world_start(w);
+	world_commit(w);
+	assert_true(world_credential(w)->usable);
+	assert_int_equal(world_credential(w)->skipped, 2);
+	world_answer(w, asks_for(w, "slack"), yes);
+	assert_int_equal(world_credential(w)->skipped, 0);
+	assert_int_equal(world_credential(w)->skipped_why.len, 0);
+	assert_int_equal(w->kept_skipped, 0);
+	world_wait(w, 3600000);
+	NOTHING(w, MSG_WANT_SECRET);
+}
+
+static void
+test_renewal_is_for_all(void **state)
+{
+	struct world *w = *state;
+
+	w->identities = 2;
+	world_commit(w);
+	world_secret(w, WANT_IDENTITY, "id-token", "");
+	world_grant(w, "stale");
+	world_refuse(w, 403);
+	world_engine(w, MSG_REFUSED, 5);
+	world_wait(w, RENEWAL_MS);
+	world_secret(w, WANT_IDENTITY, "id-token", "");
+	world_grant(w, "fresh");
+	world_grant(w, "too");
+	assert_true(vault_same(w->secrets.live[0].text, SPAN_LIT("fresh")));
+	assert_int_equal(world_credential(w)->skipped, 0);
+}
+
+static void
+test_added_identity_is_provisioned(void **state)
+{
+	struct world *w = *state;
+
+	world_commit(w);
+	world_secret(w, WANT_IDENTITY, "id-token", "");
+	world_grant(w, "first");
+	w->identities = 3;
+	world_commit(w);
+	assert_true(world_credential(w)->usable);
+	assert_int_equal(world_credential(w)->skipped, 6);
+	world_secret(w, WANT_IDENTITY, "id-token", "");
+	world_refuse(w, 403);
+	world_grant(w, "second");
+	assert_int_equal(world_credential(w)->skipped, 2);
+	/* Its place is another now. */
+	w->reversed = 1;
+	world_commit(w);
+	assert_int_equal(world_credential(w)->skipped, 2);
+	w->identities = 2;
+	world_commit(w);
+	assert_int_equal(world_credential(w)->skipped, 1);
 }
 
 static void
@@ -616,6 +713,9 @@ main(void)
 	    WORLD_TEST(test_provisions_and_keeps),
 	    WORLD_TEST(test_kept_is_taken_back),
 	    WORLD_TEST(test_partial_failure),
+	    WORLD_TEST(test_skipped_are_tried_again),
+	    WORLD_TEST(test_renewal_is_for_all),
+	    WORLD_TEST(test_added_identity_is_provisioned),
 	    WORLD_TEST(test_backs_off),
 	    WORLD_TEST(test_waits_for_the_token_file),
 	    WORLD_TEST(test_no_source_is_skipped),

@@ -243,6 +243,41 @@ test_changed_settings_dial_again(void **state)
 	assert_false(a->closed);
 }
 
+/* No hello for who is not provisioned; when he is, the link is made anew. */
+static void
+test_skipped_identities(void **state)
+{
+	struct world *w = *state;
+	int dials;
+
+	core_skip(w->gw, 1);
+	core_credential(w->gw, 1, 1, "secret taken");
+	world_upgrade(w);
+	assert_true(holds(&w->lines,
+	    "{\"type\":\"hello\",\"platform\":\"telegram\","
+	    "\"botId\":\"99\"}\n"));
+	assert_false(holds(&w->lines, "discord"));
+	/* Told of before the first descriptor, and after it. */
+	core_skip(w->gw, 1);
+	assert_int_equal(w->gw->link.state, LINK_HELLO);
+	world_descriptor(w, "telegram");
+	assert_string_equal(w->state, "connected");
+	core_skip(w->gw, 1);
+	core_skip(w->gw, 3);
+	assert_string_equal(w->state, "connecting");
+	assert_int_equal(w->gw->link.state, LINK_DRAIN);
+	world_message(w, "{\"type\":\"going_idle_ack\"}\n");
+	dials = w->dials;
+	world_close(w, 1000, "");
+	assert_int_equal(w->dials, dials + 1);
+	world_up(w);
+	/* One that is no longer known has had its hello. */
+	core_skip(w->gw, 2);
+	assert_string_equal(w->state, "connected");
+	core_skip(w->gw, 0);
+	assert_string_equal(w->state, "connected");
+}
+
 int
 main(void)
 {
@@ -258,6 +293,7 @@ main(void)
 	    WORLD_TEST(test_orderly_stop),
 	    WORLD_TEST(test_stop_without_an_ack_still_ends),
 	    WORLD_TEST(test_changed_settings_dial_again),
+	    WORLD_TEST(test_skipped_identities),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
