@@ -446,7 +446,8 @@ look_at_input(struct xchg *x)
 
 	if (fstat(FD_INPUT, &st) == -1)
 		die("the input: %s", strerror(errno));
-	x->input = !S_ISREG(st.st_mode);
+	/* Else a bundle of certificates, or /dev/null where none is needed. */
+	x->input = S_ISFIFO(st.st_mode);
 }
 
 static int

@@ -390,14 +390,18 @@ HELPER void
 run_with(struct run *r, const struct world *w, struct server s,
     const struct msg_xrequest *q)
 {
-	int sock;
+	int sock, input;
 
 	if (s.cert == NULL) {
 		s.cert = w->cert;
 		s.key = w->key;
 	}
 	s.plain = !q->tls;
-	run_start(r, w, w->bundle);
+	/* As the supervisor lays it ready. */
+	input = q->tls ? dup(w->bundle) : open("/dev/null", O_RDONLY);
+	assert_int_not_equal(input, -1);
+	run_start(r, w, input);
+	close(input);
 	sock = run_serve(r, &s);
 	run_ask(r, q, sock);
 	close(sock);
