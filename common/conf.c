@@ -192,12 +192,18 @@ conf_free(struct conf *c)
 }
 
 int
+conf_link_equal(const struct conf_gateway *a, const struct conf_gateway *b)
+{
+	return strcmp(a->name, b->name) == 0 && a->proxy.set == b->proxy.set &&
+	    strcmp(a->proxy.url.authority, b->proxy.url.authority) == 0 &&
+	    conf_schema_equal(conf_schema_gateway(), a, b, CF_APART);
+}
+
+int
 conf_gateway_equal(const struct conf_gateway *a, const struct conf_gateway *b)
 {
-	return strcmp(a->name, b->name) == 0 &&
+	return conf_link_equal(a, b) &&
 	    a->secret.from_env == b->secret.from_env &&
 	    a->token.oidc_secret_from_env == b->token.oidc_secret_from_env &&
-	    a->proxy.set == b->proxy.set &&
-	    strcmp(a->proxy.url.authority, b->proxy.url.authority) == 0 &&
-	    conf_schema_equal(conf_schema_gateway(), a, b);
+	    conf_schema_equal(conf_schema_gateway(), a, b, 0);
 }

@@ -148,6 +148,9 @@ void conf_free(struct conf *c);
  * changed). */
 int
 conf_gateway_equal(const struct conf_gateway *a, const struct conf_gateway *b);
+/* Whether at least those are that its link, or an agent, depends on: a link
+ * lives on when only the secret, or what an exchange says, has changed. */
+int conf_link_equal(const struct conf_gateway *a, const struct conf_gateway *b);
 
 /*
  * As root: refuse a file, or a directory on its way, that others than root

@@ -83,6 +83,7 @@ enum conf_type {
 #define CF_EMPTY    0x08 /* string: may be empty */
 #define CF_NONE	    0x10 /* object: the word none is accepted too */
 #define CF_SECRET   0x20 /* people write the secret itself here: never echo */
+#define CF_APART    0x40 /* a live link does not depend on it */
 
 #define CONF_NOWHERE ((size_t)-1) /* as offset: checked, not stored */
 
@@ -155,8 +156,10 @@ const char *conf_schema_joint(const struct conf_key *k);
 /* Fill in the defaults; 0, or -1 when memory ran out. */
 int conf_schema_defaults(const struct conf_key *keys, void *base);
 void conf_schema_free(const struct conf_key *keys, void *base);
-int
-conf_schema_equal(const struct conf_key *keys, const void *a, const void *b);
+/* Whether the values are the same in both, but for keys with one of the flags
+ * without. */
+int conf_schema_equal(const struct conf_key *keys, const void *a, const void *b,
+    unsigned without);
 
 /* conf_value.c: take a value from text and store it.  0, or -1 with what is
  * wrong in why->text. */

@@ -92,14 +92,15 @@ static const struct conf_key identity_keys[] = {
 	conf_form_platform, "platform this bot is on, such as discord"),
     STRING("bot_id", ID(bot_id), LIMIT_ID, CF_EMPTY, NULL,
 	"the bot's id on that platform"),
-    STRING("username", ID(username), LIMIT_ID, 0, NULL,
+    STRING("username", ID(username), LIMIT_ID, CF_APART, NULL,
 	"the bot's name on that platform"),
-    {"require_mention", CT_TRI, 0, ID(require_mention), 0, 0, 0, NULL, NULL,
-	NULL, NULL, NULL, "only messages that address the bot are delivered"},
+    {"require_mention", CT_TRI, CF_APART, ID(require_mention), 0, 0, 0, NULL,
+	NULL, NULL, NULL, NULL,
+	"only messages that address the bot are delivered"},
     LIST("free_response_channels", ID(free_response_channels),
-	ID(nfree_response_channels), LIMIT_ID, CF_COMMA,
+	ID(nfree_response_channels), LIMIT_ID, CF_COMMA | CF_APART,
 	"channels in which no mention is needed"),
-    WORD("allow_bots", ID(allow_bots), allow_bots_words, 0, NULL,
+    WORD("allow_bots", ID(allow_bots), allow_bots_words, CF_APART, NULL,
 	"which messages of other bots are delivered"),
     END,
 };
@@ -130,7 +131,7 @@ static const struct conf_key token_keys[] = {
 };
 
 static const struct conf_key agents_keys[] = {
-    STRING("group", GW(agents.group), LIMIT_NAME, 0, conf_form_group,
+    STRING("group", GW(agents.group), LIMIT_NAME, CF_APART, conf_form_group,
 	"group that may open the agents' socket"),
     NUMBER("window", CT_UINT, GW(agents.window), 1, LIMIT_WINDOW, "64",
 	"deliveries in flight to an agent that asks for no other number"),
@@ -208,20 +209,20 @@ static const struct conf_key gateway_keys[] = {
     {"identities", CT_IDENTITIES, 0, GW(identity), GW(nidentity), 0,
 	LIMIT_IDENTITIES, NULL, identity_keys, NULL, conf_check_identities,
 	NULL, "the bots this gateway stands for; required"},
-    OBJECT("identity_token", CF_SECRET, token_keys, conf_check_token,
+    OBJECT("identity_token", CF_SECRET | CF_APART, token_keys, conf_check_token,
 	"how the identity token is had"),
-    STRING("instance_id", GW(instance_id), LIMIT_ID, 0, NULL,
+    STRING("instance_id", GW(instance_id), LIMIT_ID, CF_APART, NULL,
 	"instance id, for provisioning"),
-    STRING("wake_url", GW(wake_url), LIMIT_PATH, 0, conf_form_http,
+    STRING("wake_url", GW(wake_url), LIMIT_PATH, CF_APART, conf_form_http,
 	"URL the connector calls to wake this gateway"),
-    STRING("display_name", GW(display_name), LIMIT_PATH, 0, conf_form_display,
-	"name people see, at most 64 characters"),
-    STRING("endpoint", GW(endpoint), LIMIT_PATH, 0, NULL,
+    STRING("display_name", GW(display_name), LIMIT_PATH, CF_APART,
+	conf_form_display, "name people see, at most 64 characters"),
+    STRING("endpoint", GW(endpoint), LIMIT_PATH, CF_APART, NULL,
 	"gateway endpoint, for provisioning"),
-    LIST("route_keys", GW(route_keys), GW(nroute_keys), LIMIT_ID, CF_COMMA,
-	"route keys, for provisioning"),
+    LIST("route_keys", GW(route_keys), GW(nroute_keys), LIMIT_ID,
+	CF_COMMA | CF_APART, "route keys, for provisioning"),
     OBJECT("agents", 0, agents_keys, NULL, "the agents' socket"),
-    OBJECT("secret", CF_SECRET, secret_keys, NULL,
+    OBJECT("secret", CF_SECRET | CF_APART, secret_keys, NULL,
 	"the gateway's secret; default: what was enrolled"),
     OBJECT("tls", 0, tls_keys, NULL, "TLS to the connector"),
     OBJECT("proxy", CF_NONE | CF_SECRET, proxy_keys, conf_check_proxy,
@@ -371,7 +372,8 @@ same_list(const struct conf_key *k, const char *a, const char *b)
 }
 
 static int
-same_identities(const struct conf_key *k, const char *a, const char *b)
+same_identities(
+    const struct conf_key *k, const char *a, const char *b, unsigned without)
 {
 	const struct conf_gateway *ga = (const void *)a;
 	const struct conf_gateway *gb = (const void *)b;
@@ -380,23 +382,26 @@ same_identities(const struct conf_key *k, const char *a, const char *b)
 		return 0;
 	for (size_t i = 0; i < ga->nidentity; i++)
 		if (!conf_schema_equal(
-			k->sub, &ga->identity[i], &gb->identity[i]))
+			k->sub, &ga->identity[i], &gb->identity[i], without))
 			return 0;
 	return 1;
 }
 
 /* Whether one key's value is the same in both. */
 static int
-same_value(const struct conf_key *k, const char *a, const char *b)
+same_value(
+    const struct conf_key *k, const char *a, const char *b, unsigned without)
 {
+	if (k->flags & without)
+		return 1;
 	if (k->type == CT_OBJECT)
-		return conf_schema_equal(k->sub, a, b);
+		return conf_schema_equal(k->sub, a, b, without);
 	if (k->off == CONF_NOWHERE)
 		return 1;
 	if (k->type == CT_LIST)
 		return same_list(k, a, b);
 	if (k->type == CT_IDENTITIES)
-		return same_identities(k, a, b);
+		return same_identities(k, a, b, without);
 	if (k->type == CT_STRING || k->type == CT_MANIFEST)
 		return same_string(*(char *const *)(const void *)(a + k->off),
 		    *(char *const *)(const void *)(b + k->off));
@@ -406,10 +411,11 @@ same_value(const struct conf_key *k, const char *a, const char *b)
 }
 
 int
-conf_schema_equal(const struct conf_key *keys, const void *a, const void *b)
+conf_schema_equal(
+    const struct conf_key *keys, const void *a, const void *b, unsigned without)
 {
 	for (; keys->name != NULL; keys++)
-		if (!same_value(keys, a, b))
+		if (!same_value(keys, a, b, without))
 			return 0;
 	return 1;
 }

@@ -493,11 +493,11 @@ sup_plan_compare(struct sup_plan *p, const struct sup_plan *old)
 	p->nadded = p->nchanged = p->nremoved = 0;
 	for (i = 0; i < p->conf->ngateway; i++) {
 		was = by_name(old->conf, p->conf->gateway[i].name);
-		p->changed[i] = was == NULL ||
-		    !conf_gateway_equal(was, &p->conf->gateway[i]);
+		p->changed[i] =
+		    was == NULL || !conf_link_equal(was, &p->conf->gateway[i]);
 		if (was == NULL)
 			p->nadded++;
-		else if (p->changed[i])
+		else if (!conf_gateway_equal(was, &p->conf->gateway[i]))
 			p->nchanged++;
 	}
 	for (i = 0; i < old->conf->ngateway; i++)

@@ -76,9 +76,10 @@ struct sup_paths {
 struct sup_plan {
 	struct conf *conf;
 	uint32_t generation;
-	uint16_t slot[LIMIT_GATEWAYS];	 /* of conf->gateway[i] */
-	uint8_t changed[LIMIT_GATEWAYS]; /* since the plan before */
-	unsigned nadded, nchanged, nremoved;
+	uint16_t slot[LIMIT_GATEWAYS]; /* of conf->gateway[i] */
+	/* What a link depends on, since the plan before. */
+	uint8_t changed[LIMIT_GATEWAYS];
+	unsigned nadded, nchanged, nremoved; /* by any setting */
 	uint16_t *port; /* what the dialer must be able to reach, sorted */
 	size_t nport;
 	gid_t control_gid; /* of control.group, found once: a directory of

@@ -274,6 +274,55 @@ test_equal(void **state)
 	conf_free(c[1]);
 }
 
+/* A link outlives a change of what it does not depend on. */
+static void
+test_link_equal(void **state)
+{
+	static const struct {
+		const char *more, *identity;
+		int same;
+	} all[] = {
+	    {"", "require_mention: true", 1},
+	    {"", "free_response_channels: [c]", 1},
+	    {"", "allow_bots: all", 1},
+	    {"", "username: u", 1},
+	    {"", "bot_id: x", 0},
+	    {"    identity_token: {env: A}\n", "", 1},
+	    {"    secret: {file: /x}\n", "", 1},
+	    {"    instance_id: x\n", "", 1},
+	    {"    wake_url: \"https://w\"\n", "", 1},
+	    {"    display_name: x\n", "", 1},
+	    {"    endpoint: x\n", "", 1},
+	    {"    route_keys: [a]\n", "", 1},
+	    {"    agents: {group: x}\n", "", 1},
+	    {"    agents: {window: 63}\n", "", 0},
+	    {"    id: x\n", "", 0},
+	    {"    tls: {ca_file: /x}\n", "", 0},
+	    {"    proxy: none\n", "", 0},
+	    {"    reconnect: {min: 10ms}\n", "", 0},
+	    {"    command_manifest: [{name: a, description: b}]\n", "", 0},
+	};
+	static const char form[] =
+	    HEAD URL_LINE "    identities: [{platform: discord, %s}]\n%s";
+	struct conf *was, *is;
+	struct warnings w;
+	char text[400];
+
+	(void)state;
+	snprintf(text, sizeof(text), form, "", "");
+	was = good_env(text, NULL, &w);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		snprintf(
+		    text, sizeof(text), form, all[i].identity, all[i].more);
+		is = good_env(text, NULL, &w);
+		assert_false(conf_gateway_equal(was->gateway, is->gateway));
+		if (conf_link_equal(was->gateway, is->gateway) != all[i].same)
+			fail_msg("%s%s", all[i].more, all[i].identity);
+		conf_free(is);
+	}
+	conf_free(was);
+}
+
 static void
 test_load(void **state)
 {
@@ -434,6 +483,7 @@ main(void)
 	    cmocka_unit_test(test_token_urls),
 	    cmocka_unit_test(test_good_edges),
 	    cmocka_unit_test(test_equal),
+	    cmocka_unit_test(test_link_equal),
 	    cmocka_unit_test(test_load),
 	    cmocka_unit_test(test_example),
 	    cmocka_unit_test(test_manual_samples),
