@@ -149,6 +149,10 @@ struct span json_str_raw(const struct json_doc *doc, int node);
 struct span
 json_str(const struct json_doc *doc, int node, char *scratch, size_t cap);
 
+/* Whether an escape in an escaped string body is a lone surrogate, for which
+ * U+FFFD would stand: what was meant cannot be told. */
+int json_lone_surrogate(struct span raw);
+
 /* Decode an escaped string body.  Returns bytes written (at most raw.len), or
  * -1 when cap is too small or an escape is bad. */
 ptrdiff_t json_unescape(struct span raw, char *out, size_t cap);

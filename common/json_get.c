@@ -126,6 +126,27 @@ json_unescape(struct span raw, char *out, size_t cap)
 	return (ptrdiff_t)n;
 }
 
+int
+json_lone_surrogate(struct span raw)
+{
+	unsigned c, whole;
+	size_t i = 0, taken;
+
+	while (i < raw.len) {
+		taken = 1;
+		if (raw.p[i] == '\\')
+			taken = 2;
+		if (taken == 2 && raw.len - i >= 6 && raw.p[i + 1] == 'u' &&
+		    hex4(raw.p + i + 2, &c) == 0) {
+			taken = decode_unicode(raw.p + i, raw.len - i, &whole);
+			if (taken == 6 && c >= 0xd800 && c <= 0xdfff)
+				return 1;
+		}
+		i += taken;
+	}
+	return 0;
+}
+
 /* Whether an escaped key spells the name. */
 static int
 escaped_key_is(const char *p, size_t len, const char *name)

@@ -148,6 +148,20 @@ member(struct xchg_result *a, const struct json_doc *doc, const char *name,
 	return NULL;
 }
 
+/* As member, of what must be the connector's to the byte. */
+static const char *
+exact_member(struct xchg_result *a, const struct json_doc *doc,
+    const char *name, struct span *out)
+{
+	const char *why = member(a, doc, name, out);
+
+	if (why == NULL &&
+	    json_lone_surrogate(
+		json_str_raw(doc, json_get(doc, JSON_ROOT, name))))
+		why = "holds half a character (a lone surrogate)";
+	return why;
+}
+
 /* Answers. */
 
 /* What was answered is not what was expected. */
@@ -182,7 +196,8 @@ take_credential(struct xchg_result *a, struct span body)
 		return;
 	}
 	for (i = 0; i < 4; i++)
-		if ((why = member(a, &doc, wanted[i].name, &got[i])) != NULL ||
+		if ((why = exact_member(a, &doc, wanted[i].name, &got[i])) !=
+			NULL ||
 		    (why = check_text(got[i], wanted[i].max)) != NULL) {
 			unexpected(a, wanted[i].name, why);
 			return;
@@ -208,7 +223,8 @@ take_token(struct xchg_result *a, struct span body)
 			unexpected(a, "", why);
 			return;
 		}
-		if ((why = member(a, &doc, "access_token", &token)) != NULL) {
+		if ((why = exact_member(a, &doc, "access_token", &token)) !=
+		    NULL) {
 			unexpected(a, "access_token", why);
 			return;
 		}

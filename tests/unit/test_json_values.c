@@ -212,6 +212,36 @@ test_a_string_is_copied_only_when_it_must(void **state)
 }
 
 static void
+test_half_a_character_is_seen(void **state)
+{
+	static const struct {
+		const char *raw;
+		int lone;
+	} cases[] = {
+	    {"", 0},
+	    {"a", 0},
+	    {"\\n\\\\ud800", 0},
+	    {"\\ud83d\\ude00", 0},
+	    {"\\uFFFD\\u0000", 0},
+	    {"\xef\xbf\xbd", 0},
+	    {"\\ud800", 1},
+	    {"\\uDFFF", 1},
+	    {"x\\ud800y", 1},
+	    {"\\ud83d\\ude00\\udc00", 1},
+	    {"\\ud800\\ud800\\udc00", 1},
+	    {"\\ud800\\\\udc00", 1},
+	    {"\\ude00\\ud83d", 1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (json_lone_surrogate(span_str(cases[i].raw)) !=
+		    cases[i].lone)
+			fail_msg("%s", cases[i].raw);
+	assert_false(json_lone_surrogate((struct span){NULL, 0}));
+}
+
+static void
 test_integers(void **state)
 {
 	static const struct {
@@ -450,6 +480,7 @@ main(void)
 	    cmocka_unit_test(test_nothing_is_found_in_a_refused_text),
 	    cmocka_unit_test(test_escapes_are_decoded),
 	    cmocka_unit_test(test_a_string_is_copied_only_when_it_must),
+	    cmocka_unit_test(test_half_a_character_is_seen),
 	    cmocka_unit_test(test_integers),
 	    cmocka_unit_test(test_each_steps_through_arrays_of_any_length),
 	    cmocka_unit_test(test_each_of_nothing_and_of_damage),

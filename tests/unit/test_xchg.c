@@ -89,6 +89,24 @@ plain_get(void **state)
 	run_end(&r);
 }
 
+/* Without TLS nothing is laid ready to verify by: neither is a command's
+ * output expected, nor is TLS ever without certificates. */
+static void
+tls_without_bundle(void **state)
+{
+	struct msg_xrequest q = request(ANSWER_TOKEN);
+	struct world w = *(const struct world *)*state;
+	struct run r;
+
+	w.bundle = open("/dev/null", O_RDONLY);
+	assert_int_not_equal(w.bundle, -1);
+	run_with(&r, &w, (struct server){.answer = GOOD}, &q);
+	outcome(&r, XSTAGE_TLS, 0,
+	    "the CA bundle to verify by: no certificate found");
+	close(w.bundle);
+	run_end(&r);
+}
+
 /* The longest of everything, both ways. */
 static void
 largest(void **state)
@@ -345,6 +363,13 @@ static const struct answer answers[] = {
 	    "the answer has a key twice"},
 	{C, OK("36") "{\"secret\":\"s\",\"x\":1,\"\\u0078\":\"t\"}   ",
 	    XSTAGE_ANSWER, 200, "the answer has a key twice"},
+	{C, OK("21") "{\"secret\":\"a\\ud800b\"}", XSTAGE_ANSWER, 200,
+	    "secret in the answer holds half a character (a lone surrogate)"},
+	{C, OK("32") "{\"secret\":\"s\",\"tenant\":\"\\udc00\"}",
+	    XSTAGE_ANSWER, 200,
+	    "tenant in the answer holds half a character (a lone surrogate)"},
+	{C, OK("44") "{\"secret\":\"\\ud83d\\ude00\\ufffd\",\"x\":\"\\ud800\"}",
+	    XSTAGE_DONE, 200, ""},
 	{C, OK("21") "{\"secret\":\"a\\u0000b\"}", XSTAGE_ANSWER, 200,
 	    "secret in the answer holds control characters"},
 	{C, OK("15") "{\"secret\":\"a \"}", XSTAGE_ANSWER, 200,
@@ -366,6 +391,9 @@ static const struct answer answers[] = {
 	    XSTAGE_REFUSED, 400, "No"},
 	{T, OK("19") "{\"access_token\":1} ", XSTAGE_ANSWER, 200,
 	    "access_token in the answer is not a string"},
+	{T, OK("25") "{\"access_token\":\"\\udfff\"}", XSTAGE_ANSWER, 200,
+	    "access_token in the answer holds half a character (a lone "
+	    "surrogate)"},
 	{T, OK("24") "{\"access_token\":\"a.b-c\"}", XSTAGE_DONE, 200, ""},
 	{T, OK("2") "{}", XSTAGE_ANSWER, 200,
 	    "there is no access_token in the answer"},
@@ -716,6 +744,7 @@ main(void)
 	    cmocka_unit_test(largest),
 	    cmocka_unit_test(identities),
 	    cmocka_unit_test(no_bundle),
+	    cmocka_unit_test(tls_without_bundle),
 	    cmocka_unit_test(no_tls),
 	    cmocka_unit_test(cut),
 	    cmocka_unit_test(cut_plain),
