@@ -482,3 +482,14 @@ MESSAGES = _load_messages()
 def packet(name, *fields, corr=0):
     """A packet by its message's name."""
     return pack([MESSAGES[name].number, corr, *fields])
+
+
+def answered(engine):
+    """What relay-authd answers the engine, and not what it tells of its own
+    accord; its values."""
+    while True:
+        data, _ = engine.recvmsg(FD_OF["engine"]["authd"])
+        fields = unpack(data)
+        if fields[0] not in (MESSAGES["CREDENTIAL"].number,
+                             MESSAGES["STANDING"].number):
+            return fields

@@ -154,9 +154,8 @@ def test_the_engine_cannot_write_them(relayd):
     with inject.Puppet(relayd.role_pid("engine")) as puppet:
         pipe = inject.FD_OF["engine"]["authd"]
         puppet.sendmsg(pipe, inject.packet("MINT", 0, 99999))
-        answer, _ = puppet.recvmsg(pipe)
         refused = inject.MESSAGES["MINT_REFUSED"].number
-        assert inject.unpack(answer)[0] == refused
+        assert inject.answered(puppet)[0] == refused
     until(lambda: said(relayd, "event=mint_refused"), "the refusal")
     relayd.wait_state()
     assert credential(relayd)["uses"]["link"] >= before

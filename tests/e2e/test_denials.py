@@ -408,8 +408,7 @@ def test_a_token_for_each_connection_once(request, stages):
     def act(p):
         conn = hold_engine_dial(stage, p, staging.OTHER, 0x7fff0001)
         ask_token(p, staging.OTHER, conn)
-        data, _ = p.recvmsg(inject.FD_OF["engine"]["authd"])
-        number, _, gateway, of, token, _ = inject.unpack(data)
+        number, _, gateway, of, token, _ = inject.answered(p)
         assert number == inject.MESSAGES["TOKEN"].number
         assert (gateway, of) == (staging.OTHER, conn) and len(token) > 64
         ask_token(p, staging.OTHER, conn)
@@ -436,9 +435,7 @@ def test_no_token_for_a_connection_nobody_made(request, stages):
     with stage.puppet("engine") as p:
         conn = hold_engine_dial(stage, p, staging.MAIN, 0x7fff0001)
         ask_token(p, staging.MAIN, conn + 1000)
-        data, _ = p.recvmsg(inject.FD_OF["engine"]["authd"])
-        assert inject.unpack(data)[0] == \
-            inject.MESSAGES["MINT_REFUSED"].number
+        assert inject.answered(p)[0] == inject.MESSAGES["MINT_REFUSED"].number
     stage.serves()
 
 
@@ -454,7 +451,7 @@ def test_no_token_for_a_connection_nobody_made_later(request, stages):
             conn = hold_engine_dial(stage, p, staging.MAIN,
                                     0x7fff0000 + len(asked))
             ask_token(p, staging.MAIN, conn + 1000)
-            p.recvmsg(inject.FD_OF["engine"]["authd"])
+            inject.answered(p)
 
     with stage.death_of("engine") as (_, mark):
         deadline = time.monotonic() + 60 + relay.TIMEOUT_S
