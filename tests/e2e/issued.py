@@ -24,6 +24,13 @@ def provisioned(relayd, connector, name="main", **more):
                               **{"identity_token": {"file": path}, **more})
 
 
+def trust_system(relayd, connector):
+    """Put the connector's CA where the daemon has the system's: token URLs
+    are verified by that."""
+    text = Path(connector.ca_file).read_text()
+    relayd.env["SSL_CERT_FILE"] = str(relayd.write("system.pem", text))
+
+
 def bare(relayd, connector, **more):
     """A gateway with an identity token and nothing else; the connector does
     not let it provision itself."""

@@ -9,7 +9,7 @@ import pytest
 
 from connector import answers
 from issued import (EXCHANGE_TIMEOUT_S, TENANT, enroll, provisioned, ticket,
-                    wait_reason, write_token)
+                    trust_system, wait_reason, write_token)
 from relay import until
 
 NOBODY = "nobody"
@@ -33,8 +33,7 @@ def idp_url(connector, name):
 
 def by_oauth(relayd, connector, secret="cl13nt&s%cret", **more):
     connector.http.idp.clients["host-1"] = ("cl13nt&s%cret", TENANT)
-    relayd.env["SSL_CERT_FILE"] = str(
-        relayd.write("system.pem", open(connector.ca_file).read()))
+    trust_system(relayd, connector)
     path = relayd.write("client-secret", secret + "\n", 0o600)
     return relayd.add_gateway(connector, identity_token={"oidc": {
         "url": idp_url(connector, "token"), "client_id": "host-1",
@@ -44,8 +43,7 @@ def by_oauth(relayd, connector, secret="cl13nt&s%cret", **more):
 def by_metadata(relayd, connector, form="bare"):
     connector.http.idp.metadata_tenant = TENANT
     connector.http.idp.metadata_form = form
-    relayd.env["SSL_CERT_FILE"] = str(
-        relayd.write("system.pem", open(connector.ca_file).read()))
+    trust_system(relayd, connector)
     return relayd.add_gateway(connector, identity_token={"oidc": {
         "url": idp_url(connector, "metadata")}})
 

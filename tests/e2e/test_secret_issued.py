@@ -13,7 +13,8 @@ import exchanges
 import inject
 import memory
 import relay
-from issued import TENANT, ask, credential, enroll, store, stored
+from issued import (TENANT, ask, credential, enroll, store, stored,
+                    trust_system)
 from proxy import Proxy
 from test_secret import (_can_look, all_needles, assert_not_in_memory,
                          assert_not_in_proc, hiding, present, secret_memory)
@@ -99,15 +100,15 @@ def by_variable(relayd, connector, canaries):
 
 def by_oauth_file(relayd, connector, canaries):
     path = relayd.write("client-secret", canaries.client + "\n", 0o600)
-    relayd.env["SSL_CERT_FILE"] = connector.ca_file
+    trust_system(relayd, connector)
     return relayd.add_gateway(connector, identity_token={"oidc": {
         "url": connector.http_url + "/idp/token", "client_id": "host-1",
         "client_secret_file": str(path)}})
 
 
 def by_oauth_variable(relayd, connector, canaries):
+    trust_system(relayd, connector)
     relayd.env.update({
-        "SSL_CERT_FILE": connector.ca_file,
         "GATEWAY_RELAY_IDP_TOKEN_URL": connector.http_url + "/idp/token",
         "GATEWAY_RELAY_IDP_CLIENT_ID": "host-1",
         "GATEWAY_RELAY_IDP_CLIENT_SECRET": canaries.client})

@@ -9,7 +9,6 @@
 #include <dirent.h>
 #include <sys/mman.h>
 
-
 /* The part of an exchange. */
 
 /* "0 1 2 3 4 5", as the numbers that are open. */
