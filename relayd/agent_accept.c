@@ -19,6 +19,10 @@
 #define ACCEPTS 16
 /* Agents of one gateway that one user may attach: half of them. */
 #define PER_UID 32
+/* Bytes the kernel holds for an agent, which doubles it for its own needs and
+ * may grant less: what one turn of the link commonly brings goes in one write,
+ * and wakes the agent once. */
+#define SEND_BYTES (256 * 1024)
 /* Seconds to leave a listener alone when descriptors ran out. */
 #define PAUSE_S 1
 
@@ -125,6 +129,7 @@ static void
 on_accept(evutil_socket_t lfd, short what, void *arg)
 {
 	struct listener *l = arg;
+	const int room = SEND_BYTES;
 	int i, fd;
 
 	(void)what;
@@ -133,6 +138,8 @@ on_accept(evutil_socket_t lfd, short what, void *arg)
 		fd =
 		    accept4((int)lfd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd != -1) {
+			(void)setsockopt(
+			    fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 			welcome(l, fd);
 			continue;
 		}

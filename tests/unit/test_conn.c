@@ -396,6 +396,7 @@ test_rest_ends(void **state)
 	f->o.sated = 0;
 	UNTIL(f, !f->o.c->resting);
 	seen = f->o.inlen;
+	peer_writes(f, p, 150000);
 	step(f);
 	step(f);
 	assert_int_equal(f->o.inlen, seen);
