@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from issued import (EXCHANGE_TIMEOUT_S, TENANT, credential, files_with,
-                    provisioned, wait_credential, wait_reason, write_token)
+                    provisioned, trust_system, wait_credential, wait_reason,
+                    write_token)
 from relay import until
 
 TWO = [{"platform": "discord", "bot_id": "1234"},
@@ -101,10 +102,8 @@ def environment(connector, **more):
 
 
 def started(make_relayd, connector, env):
-    """The connector's CA is for the user relayd runs as to read."""
     relayd = make_relayd(env=env)
-    ca = relayd.write("ca.pem", Path(connector.ca_file).read_text())
-    relayd.env["SSL_CERT_FILE"] = str(ca)
+    trust_system(relayd, connector)
     return relayd.start()
 
 
