@@ -70,6 +70,21 @@ note_link(struct table *t, struct obj *g, enum tint tint)
 		table_note(t, tint, "%.*s", (int)reason.len, reason.p);
 }
 
+/* Why there is none, unless the state's reason says so already. */
+static void
+note_credential(struct table *t, struct obj *g)
+{
+	struct obj sub;
+	struct span why;
+
+	if (obj_sub(&sub, g, "credential") != 0 || field_true(&sub, "usable"))
+		return;
+	why = field_str(&sub, "reason");
+	if (why.len > 0 && !span_eq(why, field_str(g, "reason")))
+		table_note(
+		    t, TINT_WARN, "credential: %.*s", (int)why.len, why.p);
+}
+
 /* What ends a revocation: a restart does not. */
 static void
 note_disabled(struct table *t, struct obj *g)
@@ -98,12 +113,7 @@ gwtext_notes(struct table *t, struct obj *g)
 		note_link(t, g, gwtext_tint(state));
 	if (i < NSTATES && states[i].status == CTL_DISABLED)
 		note_disabled(t, g);
-	if (obj_sub(&sub, g, "credential") == 0 &&
-	    !field_true(&sub, "usable") && field_str(&sub, "reason").len > 0) {
-		state = field_str(&sub, "reason");
-		table_note(
-		    t, TINT_WARN, "credential: %.*s", (int)state.len, state.p);
-	}
+	note_credential(t, g);
 	if (skew < 0)
 		skew = -skew;
 	if (skew > SKEW_TOLD)

@@ -85,7 +85,8 @@ class Scene(contextlib.ExitStack):
     def stop(self):
         """The orderly end, which says what went wrong if it was none."""
         self.relayd.stop()
-        self._end_agent()
+        if self.agent:
+            self._end_agent()
         self.connector.assert_clean(unknown=True)
 
 

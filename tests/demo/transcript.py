@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: ISC
-"""Keep what the README shows as it is: the demo's transcript, and the code
-taken from examples/.
+"""Keep what the README shows as it is: the transcripts of the demo and of an
+enrolment, and the code taken from examples/.
 
-usage: transcript.py        runs the demo and writes README.md anew
+usage: transcript.py        runs both and writes README.md anew
 """
 
 import re
@@ -13,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 COMMAND = "$ make demo"
+# What a transcript begins with, and how it is made.
+MADE = {COMMAND: "demo.py", "$ relay-ctl status": "enroll.py"}
 # Numbers differ from run to run, and with them the width of columns; older
 # kernels offer fewer layers.
 VARYING = ((re.compile(r"[0-9.]*[0-9]"), "N"), (re.compile(r"\b[KM]iB"), "B"),
@@ -26,14 +28,21 @@ def blocks(kind, text):
     return [body for name, body in found if name == kind]
 
 
-def demo():
-    """Run the demo; what it printed."""
+def transcript(begin):
+    """Run what a transcript is of; all of what it shows."""
     done = subprocess.run(
-        ["/usr/bin/python3", "-B", str(ROOT / "tests/demo/demo.py")],
+        ["/usr/bin/python3", "-B", str(ROOT / "tests/demo" / MADE[begin])],
         text=True, capture_output=True, timeout=120, check=False)
     if done.returncode != 0:
-        raise AssertionError(f"the demo failed:\n{done.stdout}{done.stderr}")
-    return done.stdout
+        raise AssertionError(f"{MADE[begin]} failed:\n"
+                             f"{done.stdout}{done.stderr}")
+    out = done.stdout
+    return out if out.startswith(begin) else f"{begin}\n{out}"
+
+
+def shown(begin, text):
+    """The transcript in a text that begins so."""
+    return next(b for b in blocks("", text) if b.startswith(begin))
 
 
 def normal(text):
@@ -60,8 +69,9 @@ def replace(text, old, new):
 
 def update():
     text = README.read_text()
-    shown = next(b for b in blocks("", text) if b.startswith(COMMAND))
-    text = replace(text, f"```\n{shown}```", f"```\n{COMMAND}\n{demo()}```")
+    for begin in MADE:
+        text = replace(text, f"```\n{shown(begin, text)}```",
+                       f"```\n{transcript(begin)}```")
     parts = excerpts()
     text = replace(text, f"```python\n{blocks('python', text)[0]}```",
                    f"```python\n{parts['python']}```")

@@ -131,6 +131,17 @@ def test_status_text(rundir):
         == lines[2].index("retrying")
 
 
+@pytest.mark.parametrize("reason", ["no secret", "retried"])
+def test_why_there_is_no_credential_is_said_once(rundir, reason):
+    doc = gateway(state="unprovisioned", reason=reason, credential={
+        "source": "none", "usable": False, "reason": "no secret"})
+    with serving(rundir / "control.sock", answering(status(doc))):
+        done = run(rundir, "status")
+    assert done.returncode == 152
+    assert done.stdout.count("no secret") == 1
+    assert ("credential: no secret" in done.stdout) == (reason == "retried")
+
+
 def test_status_of_a_thousand(rundir):
     doc = status(*(gateway(f"g{i}") for i in range(1000)))
     with serving(rundir / "control.sock", answering(doc)):

@@ -40,10 +40,11 @@ def commands(program):
 
 @pytest.mark.root
 @pytest.mark.skipif(relay.SANITIZED, reason="sanitizers show in it")
-def test_the_transcript_is_the_demo():
-    shown = next(b for b in BLOCKS[""] if b.startswith(transcript.COMMAND))
-    shown = shown.removeprefix(transcript.COMMAND + "\n")
-    assert transcript.normal(transcript.demo()) == transcript.normal(shown)
+@pytest.mark.parametrize("begin", transcript.MADE)
+def test_the_transcripts_are_true(begin):
+    shown = transcript.shown(begin, README)
+    assert transcript.normal(transcript.transcript(begin)) == \
+        transcript.normal(shown)
 
 
 def test_the_agents_shown_are_the_examples():
