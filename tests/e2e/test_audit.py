@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: ISC
 """Each use of a secret is logged and counted by the process that has it."""
 
+import re
+
 import pytest
 
 import inject
+from base import ROOT
 from issued import (EXCHANGE_TIMEOUT_S, credential, enroll, enrolled,
                     provisioned, ticket, wait_credential)
 from relay import until
@@ -35,6 +38,13 @@ def test_the_document(make_relayd, issuer, make_connector):
     assert document["credentials"][0]["url"] == issuer.http_url
     assert document["credentials"][1]["source"] == "file"
     assert document["credentials"][1]["tenant"] in (None, "")
+
+
+def test_the_manual_has_all_of_it(make_relayd, issuer):
+    manual = (ROOT / "docs/relay-authd.8").read_text()
+    described = set(re.findall(r"(?m)^\.It Va (\w+)$", manual))
+    relayd = provisioned(make_relayd(), issuer).start(wait="connected")
+    assert set(credential(relayd)) == described
 
 
 def test_for_eyes(make_relayd, issuer):

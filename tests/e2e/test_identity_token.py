@@ -195,6 +195,7 @@ def test_what_a_command_says_on_standard_error(make_relayd, issuer):
     assert "\x1b" not in relayd.log
 
 
+@pytest.mark.root
 def test_command_without_a_user_is_refused(make_relayd, issuer):
     relayd = make_relayd().add_gateway(issuer, identity_token={
         "command": ["/bin/true"]}).start()
