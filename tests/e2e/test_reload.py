@@ -75,6 +75,30 @@ def test_a_rotated_secret_does_not_drop_the_link(relayd, connector):
                         and g["counters"]["handshakes"] == 2, "to be back")
 
 
+def test_what_a_link_does_not_depend_on(make_relayd, connector):
+    """Another file for the secret, an identity token, what provisioning says:
+    the link stays, the change is counted, the next link uses it."""
+    relayd = make_relayd().connect_to(connector).start(wait="connected")
+    agent = relayd.agent()
+    connector.rotate("the next one", keep_old=True)
+    secret = relayd.write("other.secret", "the next one\n", 0o600)
+    token = relayd.write("identity-token", "unused\n", 0o600)
+    relayd.connect_to(
+        connector, secret={"file": str(secret)}, display_name="Host",
+        route_keys=["a"], instance_id="i-1", endpoint="e",
+        wake_url="https://me.example/w", identity_token={"file": str(token)})
+    answer = relayd.reload()
+    assert answer["ok"] and "1 changed" in answer["text"], answer
+    connector.say("discord", "c1", "same link, same agent")
+    agent.ack(agent.inbound("same link, same agent"))
+    connector.wait_all_acked()
+    assert len(connector.dials) == 1
+    connector.rotate("the next one", keep_old=False)
+    connector.drop()
+    relayd.wait_gateway(lambda g: g["state"] == "connected"
+                        and g["counters"]["handshakes"] == 2, "to be back")
+
+
 def test_sighup(relayd, connector):
     mark = relayd.log_mark()
     os.kill(relayd.pid, signal.SIGHUP)
