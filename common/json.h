@@ -107,7 +107,7 @@ const char *json_members(const struct json_doc *doc, int parent,
 
 /* Take the wanted strings of the one object that the text is; absent ones give
  * absent spans.  room has text.len bytes for what is decoded.  NULL, or a
- * phrase as of json_members. */
+ * phrase as of json_members; a lone surrogate is refused. */
 const char *json_texts(struct span text, const struct json_want *want,
     size_t nwant, struct span *out, char *room);
 /* Whether a text is not empty and holds neither white space nor controls. */

@@ -506,6 +506,8 @@ json_texts(struct span text, const struct json_want *want, size_t nwant,
 	for (size_t i = 0; i < nwant && wrong == NULL; i++) {
 		out[i] = json_str(&doc, at[i], room + used, text.len - used);
 		used += out[i].len;
+		if (json_lone_surrogate(json_str_raw(&doc, at[i])))
+			wrong = "half a character (a lone surrogate) in a text";
 	}
 	return wrong;
 }

@@ -67,6 +67,7 @@ def test_not_on_the_other_sockets(host):
     '{"cmd":"enroll","gateway":"main","token":"t","token":"u"}',
     '{"cmd":"import","gateway":"main","id":"x"}',
     '{"cmd":"import","gateway":"main","id":"x","secret":""}',
+    '{"cmd":"import","gateway":"main","id":"x","secret":"a\\ud800b"}',
     '{"cmd":"forget"}'])
 def test_bad_requests(host, issuer, line):
     with socket.socket(socket.AF_UNIX) as sock:

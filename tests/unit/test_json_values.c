@@ -242,6 +242,28 @@ test_half_a_character_is_seen(void **state)
 }
 
 static void
+test_texts_are_taken_whole_or_not_at_all(void **state)
+{
+	static const struct json_want want[] = {
+	    JSON_WANT("a", JSON_T(JSON_STRING), 1),
+	    JSON_WANT("b", JSON_T(JSON_STRING), 0),
+	};
+	static const char good[] = "{\"b\":\"\\ud83d\\ude00\",\"a\":\"x\"}",
+			  bad[] = "{\"a\":\"x\",\"b\":\"\\ude00\"}",
+			  other[] = "{\"a\":\"x\",\"c\":\"\\ude00\"}";
+	struct span out[2];
+	char room[64];
+
+	(void)state;
+	assert_null(json_texts(span_str(good), want, 2, out, room));
+	assert_span(out[0], "x");
+	assert_span(out[1], "\xf0\x9f\x98\x80");
+	assert_non_null(json_texts(span_str(bad), want, 2, out, room));
+	assert_null(json_texts(span_str(other), want, 2, out, room));
+	assert_null(out[1].p);
+}
+
+static void
 test_integers(void **state)
 {
 	static const struct {
@@ -481,6 +503,7 @@ main(void)
 	    cmocka_unit_test(test_escapes_are_decoded),
 	    cmocka_unit_test(test_a_string_is_copied_only_when_it_must),
 	    cmocka_unit_test(test_half_a_character_is_seen),
+	    cmocka_unit_test(test_texts_are_taken_whole_or_not_at_all),
 	    cmocka_unit_test(test_integers),
 	    cmocka_unit_test(test_each_steps_through_arrays_of_any_length),
 	    cmocka_unit_test(test_each_of_nothing_and_of_damage),
