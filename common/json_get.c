@@ -132,7 +132,7 @@ json_lone_surrogate(struct span raw)
 	unsigned c, whole;
 	size_t i = 0, taken;
 
-	while (i < raw.len) {
+	while (raw.p != NULL && i < raw.len) {
 		taken = 1;
 		if (raw.p[i] == '\\')
 			taken = 2;
