@@ -65,6 +65,9 @@ note_link(struct table *t, struct obj *g, enum tint tint)
 	if (next >= 0)
 		table_note(t, tint, "attempt %" PRId64 ", the next in %s",
 		    attempt, out_delay(when, next));
+	else if (attempt > 0)
+		table_note(
+		    t, tint, "attempt %" PRId64 " is under way", attempt);
 	reason = field_str(g, "reason");
 	if (reason.len > 0)
 		table_note(t, tint, "%.*s", (int)reason.len, reason.p);
