@@ -29,6 +29,9 @@ plan_add(struct plan *p, const struct msg *m)
 void
 plan_free(struct plan *p)
 {
+	/* What was never used stays so: its page is not touched. */
+	if (p->provision == NULL && p->token == NULL && p->nfronted == 0)
+		return;
 	free(p->provision);
 	free(p->token);
 	for (unsigned i = 0; i < p->nfronted; i++)
