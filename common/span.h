@@ -42,4 +42,20 @@ span_copy(char *to, size_t cap, struct span s)
 	to[s.len] = '\0';
 }
 
+/* Without the white space around it. */
+static inline struct span
+span_trim(struct span s)
+{
+	static const char space[] = " \t\n\v\f\r";
+
+	while (s.len > 0 && memchr(space, s.p[0], sizeof(space) - 1) != NULL) {
+		s.p++;
+		s.len--;
+	}
+	while (s.len > 0 &&
+	    memchr(space, s.p[s.len - 1], sizeof(space) - 1) != NULL)
+		s.len--;
+	return s;
+}
+
 #endif

@@ -137,24 +137,6 @@ unseal(struct vault *v, struct span *s)
 	return 0;
 }
 
-static int
-is_space(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static struct span
-trim(struct span s)
-{
-	while (s.len > 0 && is_space(s.p[0])) {
-		s.p++;
-		s.len--;
-	}
-	while (s.len > 0 && is_space(s.p[s.len - 1]))
-		s.len--;
-	return s;
-}
-
 /* NULL, or what is wrong with the text. */
 static const char *
 wrong_text(struct span s)
@@ -210,7 +192,7 @@ take(struct vault *v, int fd, size_t max)
 		return none;
 	}
 	cut = n == SCRATCH && s.p == v->scratch;
-	s = trim(s);
+	s = span_trim(s);
 	if (cut || s.len > max) {
 		snprintf(
 		    v->why, sizeof(v->why), "is longer than %zu bytes", max);

@@ -56,24 +56,6 @@ xchg_answer_fail(struct xchg_result *a, enum xchg_stage stage, const char *why)
 
 /* Checks. */
 
-static int
-is_space(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static struct span
-trim(struct span s)
-{
-	while (s.len > 0 && is_space(s.p[0])) {
-		s.p++;
-		s.len--;
-	}
-	while (s.len > 0 && is_space(s.p[s.len - 1]))
-		s.len--;
-	return s;
-}
-
 /* What can be a bearer. */
 static const char *
 check_token(struct span s)
@@ -102,7 +84,7 @@ check_text(struct span s, size_t max)
 	for (i = 0; i < s.len; i++)
 		if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
 			return "holds control characters";
-	if (trim(s).len != s.len)
+	if (span_trim(s).len != s.len)
 		return "has white space around it";
 	return NULL;
 }
@@ -214,7 +196,7 @@ take_credential(struct xchg_result *a, struct span body)
 static void
 take_token(struct xchg_result *a, struct span body)
 {
-	struct span token = trim(body);
+	struct span token = span_trim(body);
 	struct json_doc doc;
 	const char *why;
 
@@ -328,7 +310,7 @@ xchg_answer_http(
 void
 xchg_answer_command(struct xchg_result *a, struct span printed)
 {
-	struct span token = trim(printed);
+	struct span token = span_trim(printed);
 	const char *why;
 
 	if (printed.len > XCHG_PRINTED_MAX)

@@ -60,15 +60,6 @@ conf_abort(void *arg)
 	vault_abort(&d->vault);
 }
 
-static void
-copy_text(char *out, size_t cap, struct span text)
-{
-	size_t n = text.len < cap ? text.len : cap - 1;
-
-	memcpy(out, text.p, n);
-	out[n] = '\0';
-}
-
 static const char *
 take_userpass(struct dialer *d, struct dial_target *t, int fd)
 {
@@ -101,8 +92,8 @@ take_endpoint(struct dialer *d, const struct msg_conf_endpoint *m, int fd)
 	if ((t = calloc(1, sizeof(*t))) == NULL)
 		return "the dialer is out of memory";
 	*at = t;
-	copy_text(t->host, sizeof(t->host), m->host);
-	copy_text(t->proxy_host, sizeof(t->proxy_host), m->proxy_host);
+	span_copy(t->host, sizeof(t->host), m->host);
+	span_copy(t->proxy_host, sizeof(t->proxy_host), m->proxy_host);
 	t->port = (uint16_t)m->port;
 	t->proxy_port = (uint16_t)m->proxy_port;
 	return fd == -1 ? NULL : take_userpass(d, t, fd);
