@@ -88,6 +88,24 @@ note_credential(struct table *t, struct obj *g)
 		    t, TINT_WARN, "credential: %.*s", (int)why.len, why.p);
 }
 
+/* Identities that the link does without: each has the words for all. */
+static void
+note_skipped(struct table *t, struct obj *g)
+{
+	struct span all = field_raw(g, "identities"), elem, why;
+	struct obj id;
+	size_t pos = 0;
+
+	while (json_each(all, &pos, &elem) == 1) {
+		if (obj_parse(&id, elem) == -1 ||
+		    (why = field_str(&id, "skipped")).len == 0)
+			continue;
+		table_note(t, TINT_WARN, "not all identities are fronted: %.*s",
+		    (int)why.len, why.p);
+		break;
+	}
+}
+
 /* What ends a revocation: a restart does not. */
 static void
 note_disabled(struct table *t, struct obj *g)
@@ -117,6 +135,7 @@ gwtext_notes(struct table *t, struct obj *g)
 	if (i < NSTATES && states[i].status == CTL_DISABLED)
 		note_disabled(t, g);
 	note_credential(t, g);
+	note_skipped(t, g);
 	if (skew < 0)
 		skew = -skew;
 	if (skew > SKEW_TOLD)

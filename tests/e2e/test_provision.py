@@ -250,6 +250,8 @@ def test_no_hello_for_one_that_is_refused(make_relayd, connector):
     relayd = provisioned(make_relayd(), connector, identities=TWO)
     relayd.start(wait="connected")
     identities(relayd, telegram="not your bot")
+    assert "are fronted: provisioning failed: telegram: " in relayd.ctl(
+        "status").stdout
     assert list(connector.link().greeted) == ["discord"]
     serves(relayd, connector)
     # The engine and relay-authd know of it when they are others.
