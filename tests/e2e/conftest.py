@@ -51,9 +51,10 @@ def pytest_configure(config):
 
 
 def pytest_sessionstart():
-    # A shell's background jobs ignore ^C, and so would all that is started
-    # here and is to be ended by it.
+    # A shell's background jobs ignore ^C and what quits, and so would all
+    # that is started here and is to be ended by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     missing = [name for name in relay.PROGRAMS
                if not (relay.BUILD / name).exists()]
     if missing:
