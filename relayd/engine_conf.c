@@ -372,6 +372,9 @@ change(struct engine_gw *eg, struct staged *st)
 		return;
 	eg->standing.unsure = 0; /* perhaps it was another connector's */
 	core_gateway_change(eg->gw, &st->conf);
+	/* relay-authd may have been the first to live by these settings, and
+	 * have named identities that were none of ours then. */
+	core_skip(eg->gw, eg->cred.skipped);
 }
 
 void
