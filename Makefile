@@ -63,7 +63,9 @@ obj = $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard $(1)/*.c)))
 COMMON_O := $(call obj,common)
 CORE_O	 := $(call obj,relayd/core)
 RELAYD_O := $(call obj,relayd)
+# Its main is a file of its own, so that the rest is a library for tests.
 AUTHD_O	 := $(call obj,relay-authd)
+LIBAUTHD_O := $(filter-out %/authd.o,$(AUTHD_O))
 XCHG_O	 := $(call obj,relay-xchg)
 CTL_O	 := $(call obj,relay-ctl)
 UNIT	 := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
@@ -87,6 +89,7 @@ $(B)/%.list: FORCE
 	@printf '%s\n' $(LIST) | cmp -s - $@ || printf '%s\n' $(LIST) >$@
 $(B)/libcommon.list:	LIST = $(COMMON_O)
 $(B)/libcore.list:	LIST = $(CORE_O)
+$(B)/libauthd.list:	LIST = $(LIBAUTHD_O)
 $(B)/relayd.list:	LIST = $(RELAYD_O)
 $(B)/relay-authd.list:	LIST = $(AUTHD_O)
 $(B)/relay-xchg.list:	LIST = $(XCHG_O)
@@ -94,7 +97,8 @@ $(B)/relay-ctl.list:	LIST = $(CTL_O)
 
 $(B)/libcommon.a: $(COMMON_O)
 $(B)/libcore.a: $(CORE_O)
-$(B)/libcommon.a $(B)/libcore.a: $(B)/%.a: $(B)/%.list
+$(B)/libauthd.a: $(LIBAUTHD_O)
+$(B)/libcommon.a $(B)/libcore.a $(B)/libauthd.a: $(B)/%.a: $(B)/%.list
 	@rm -f $@
 	$(Q)ar rcs $@ $(filter %.o,$^)
 
@@ -106,7 +110,9 @@ $(addprefix $(B)/,$(PROGRAMS)): $(B)/%: $(B)/%.list
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
-$(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(B)/libcore.a $(B)/libcommon.a
+# Tests alone see the headers of relay-authd besides its own sources.
+$(B)/obj/tests/%.o: CPPFLAGS += -iquote relay-authd
+$(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(B)/libcore.a $(B)/libauthd.a $(B)/libcommon.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "../../common/permit.c"
+#include "../../relay-authd/permit.c"
 
 #define T0 1000000 /* ms; the table's beginning */
 /* Late enough that nothing can be from before. */

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "../../common/token.c"
+#include "../../relay-authd/token.c"
 #include "json.h"
 
 #define VECTORS "tests/vectors/tokens.json"
