@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "record.h"
+#include "secmem.h"
 #include "utf8.h"
 
 #define TAIL "end\n"
@@ -23,8 +24,8 @@ put(char *p, const char *text, size_t len)
 	return p + len;
 }
 
-size_t
-record_len(const struct record_form *f, const struct span *value)
+static size_t
+text_len(const struct record_form *f, const struct span *value)
 {
 	size_t len = strlen(f->head) + 1 + strlen(TAIL);
 
@@ -33,8 +34,8 @@ record_len(const struct record_form *f, const struct span *value)
 	return len;
 }
 
-void
-record_write(const struct record_form *f, const struct span *value, char *out)
+static void
+write_text(const struct record_form *f, const struct span *value, char *out)
 {
 	char *p = put(out, f->head, strlen(f->head));
 
@@ -84,8 +85,8 @@ value_ok(const struct record_field *f, struct span v)
 	    utf8_valid_prefix(v.p, v.len) == v.len;
 }
 
-const char *
-record_read(const struct record_form *f, struct span text, struct span *value)
+static const char *
+read_text(const struct record_form *f, struct span text, struct span *value)
 {
 	size_t name = strcspn(f->head, " ");
 	struct span line;
@@ -109,57 +110,135 @@ record_read(const struct record_form *f, struct span text, struct span *value)
 	return NULL;
 }
 
+/* Memory. */
+
+/* Map secret memory, whose descriptor is ours then. */
+static const char *
+map(struct record *r, int fd, size_t len)
+{
+	memset(r, 0, sizeof(*r));
+	if (fd != -1 && (r->map = secmem_map(fd, len)) != NULL) {
+		r->fd = fd;
+		r->len = len;
+		return NULL;
+	}
+	if (fd != -1)
+		close(fd);
+	return "finds no memory for secrets";
+}
+
+static const char *
+take(struct record *r, const struct record_form *f, struct span *value)
+{
+	const char *why = read_text(f, (struct span){r->map, r->len}, value);
+
+	if (why != NULL)
+		record_free(r);
+	return why;
+}
+
+const char *
+record_make(struct record *r, const struct record_form *f,
+    const struct span *from, struct span *value)
+{
+	size_t len = text_len(f, from);
+	const char *why = map(r, secmem_fd(len, NULL), len);
+
+	if (why != NULL)
+		return why;
+	write_text(f, from, r->map);
+	return take(r, f, value);
+}
+
+const char *
+record_adopt(
+    struct record *r, const struct record_form *f, int fd, struct span *value)
+{
+	struct stat st;
+	const char *why;
+
+	if (fstat(fd, &st) == -1 || st.st_size <= 0 || st.st_size > RECORD_MAX)
+		st.st_size = 1; /* which holds no record */
+	why = map(r, fd, (size_t)st.st_size);
+	return why != NULL ? why : take(r, f, value);
+}
+
+void
+record_free(struct record *r)
+{
+	if (r->map == NULL)
+		return;
+	secmem_unmap(r->map, r->len);
+	close(r->fd);
+	memset(r, 0, sizeof(*r));
+}
+
 /* Files. */
 
-int
-record_fail(char *why, size_t cap, const char *name, const char *what)
+/* Compose why: "NAME: what". */
+static int
+fail(char *why, size_t cap, const char *name, const char *what)
 {
 	snprintf(why, cap, "%s: %s", name, what);
 	return -1;
 }
 
-int
-record_open(
-    int dir, const char *name, size_t max, size_t *len, char *why, size_t cap)
+/* What is wrong with the file, or NULL with its length. */
+static const char *
+wrong_file(int fd, size_t *len)
 {
-	const char *wrong = NULL;
 	struct stat st;
+
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
+		return "is not a regular file";
+	if (st.st_uid != geteuid())
+		return "belongs to another user: chown it to relay-authd's";
+	if ((st.st_mode & 077) != 0)
+		return "others can use it: chmod it to 600";
+	if (st.st_size <= 0 || st.st_size > RECORD_MAX)
+		return "is empty or too long";
+	*len = (size_t)st.st_size;
+	return NULL;
+}
+
+static const char *
+read_file(
+    struct record *r, const struct record_form *f, int fd, struct span *value)
+{
+	size_t len = 0;
+	ssize_t n;
+	const char *why = wrong_file(fd, &len);
+
+	if (why == NULL)
+		why = map(r, secmem_fd(len, NULL), len);
+	if (why != NULL)
+		return why;
+	for (size_t got = 0; got < len; got += (size_t)n) {
+		do
+			n = read(fd, r->map + got, len - got);
+		while (n == -1 && errno == EINTR);
+		if (n <= 0) {
+			record_free(r);
+			return "cannot be read";
+		}
+	}
+	return take(r, f, value);
+}
+
+int
+record_load(struct record *r, const struct record_form *f, int dir,
+    const char *name, struct span *value, char *why, size_t cap)
+{
+	const char *wrong;
 	int fd;
 
 	fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd == -1)
-		return errno == ENOENT
-		    ? RECORD_NONE
-		    : record_fail(why, cap, name, strerror(errno));
-	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
-		wrong = "is not a regular file";
-	else if (st.st_uid != geteuid())
-		wrong = "belongs to another user: chown it to relay-authd's";
-	else if ((st.st_mode & 077) != 0)
-		wrong = "others can use it: chmod it to 600";
-	else if (st.st_size <= 0 || st.st_size > (off_t)max)
-		wrong = "is empty or too long";
-	if (wrong == NULL) {
-		*len = (size_t)st.st_size;
-		return fd;
-	}
+		return errno == ENOENT ? 0
+				       : fail(why, cap, name, strerror(errno));
+	wrong = read_file(r, f, fd, value);
 	close(fd);
-	return record_fail(why, cap, name, wrong);
-}
-
-int
-record_fill(int fd, char *p, size_t len)
-{
-	ssize_t n;
-
-	for (size_t got = 0; got < len; got += (size_t)n) {
-		do
-			n = read(fd, p + got, len - got);
-		while (n == -1 && errno == EINTR);
-		if (n <= 0)
-			return -1;
-	}
-	return 0;
+	return wrong == NULL ? 1 : fail(why, cap, name, wrong);
 }
 
 static int
@@ -178,26 +257,27 @@ write_synced(int fd, const char *p, size_t len)
 }
 
 int
-record_replace(
-    int dir, const char *name, const char *p, size_t len, char *why, size_t cap)
+record_save(
+    const struct record *r, int dir, const char *name, char *why, size_t cap)
 {
 	char temp[RECORD_NAME + 8];
-	int fd, r, saved;
+	int fd, wrote, saved;
 
 	snprintf(temp, sizeof(temp), "new.%s", name);
 	unlinkat(dir, temp, 0);
 	fd = openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd == -1)
-		return record_fail(why, cap, name, strerror(errno));
-	r = write_synced(fd, p, len);
+		return fail(why, cap, name, strerror(errno));
+	wrote = write_synced(fd, r->map, r->len);
 	saved = errno;
 	close(fd);
 	errno = saved;
-	if (r == 0 && renameat(dir, temp, dir, name) == 0 && fsync(dir) == 0)
+	if (wrote == 0 && renameat(dir, temp, dir, name) == 0 &&
+	    fsync(dir) == 0)
 		return 0;
 	saved = errno;
 	unlinkat(dir, temp, 0);
-	return record_fail(why, cap, name, strerror(saved));
+	return fail(why, cap, name, strerror(saved));
 }
 
 int
@@ -205,6 +285,6 @@ record_remove(int dir, const char *name, char *why, size_t cap)
 {
 	if ((unlinkat(dir, name, 0) == -1 && errno != ENOENT) ||
 	    fsync(dir) == -1)
-		return record_fail(why, cap, name, strerror(errno));
+		return fail(why, cap, name, strerror(errno));
 	return 0;
 }

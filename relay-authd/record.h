@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Small records kept in files: "key value" lines between a head with a version
- * and "end", every field in its order.  Files are replaced whole or not at
- * all, and what is read back is believed no more than what a stranger says.
+ * and "end", every field in its order.  They hold secrets, so the text lies in
+ * secret memory of its own, from the descriptor it came by to the one it leaves
+ * by.  Files are replaced whole or not at all, and what is read back is
+ * believed no more than what a stranger says.
  */
 #ifndef RECORD_H
 #define RECORD_H
@@ -11,8 +13,9 @@
 
 #include "span.h"
 
-/* Bytes of a record's file name. */
+/* Bytes of a record's file name, and more than any record has. */
 #define RECORD_NAME 96
+#define RECORD_MAX  16384
 
 struct record_field {
 	const char *key;
@@ -26,34 +29,34 @@ struct record_form {
 	size_t nfield;
 };
 
-/* Bytes of the record with these values, and write it into so many. */
-size_t record_len(const struct record_form *f, const struct span *value);
-void
-record_write(const struct record_form *f, const struct span *value, char *out);
+struct record {
+	char *map; /* NULL: there is none */
+	size_t len;
+	int fd; /* of the memory */
+};
 
-/* Take a record apart; the values stay in the text.  They are valid UTF-8
- * without control characters.  NULL, or a phrase without subject ("is cut
- * short or damaged"). */
-const char *
-record_read(const struct record_form *f, struct span text, struct span *value);
+/* Compose one, or take one from its memory (fd is ours in any case).  *r was
+ * none.  value gets where the values lie; they are valid UTF-8 without control
+ * characters.  NULL, or a phrase without subject ("is cut short or damaged"):
+ * *r is none. */
+const char *record_make(struct record *r, const struct record_form *f,
+    const struct span *from, struct span *value);
+const char *record_adopt(
+    struct record *r, const struct record_form *f, int fd, struct span *value);
+/* Cleanse it, wherever its memory is kept; it is none then. */
+void record_free(struct record *r);
 
 /*
- * Open a record's file: a regular one of our user, of 1 to max bytes, that
- * others cannot use.  Returns the descriptor with *len, -1 with why (a
- * sentence that names the file), or RECORD_NONE when there is none.
+ * Load one from its file: a regular one of our user that others cannot use.
+ * 1, 0 when there is none, or -1 with why: a sentence that names the file.
  */
-#define RECORD_NONE (-2)
-int record_open(
-    int dir, const char *name, size_t max, size_t *len, char *why, size_t cap);
-/* Read exactly so many bytes.  0 or -1. */
-int record_fill(int fd, char *p, size_t len);
-
-/* Put a file of mode 0600 in place of the one there is, or remove it, for good
- * (synced).  0, or -1 with why; it is the old one or the new one then. */
-int record_replace(int dir, const char *name, const char *p, size_t len,
-    char *why, size_t cap);
+int record_load(struct record *r, const struct record_form *f, int dir,
+    const char *name, struct span *value, char *why, size_t cap);
+/* Put it, in a file of mode 0600, in place of the one there is, or remove that,
+ * for good (synced).  0, or -1 with why; it is the old one or the new one
+ * then. */
+int record_save(
+    const struct record *r, int dir, const char *name, char *why, size_t cap);
 int record_remove(int dir, const char *name, char *why, size_t cap);
-/* Compose why: "NAME: what".  Returns -1. */
-int record_fail(char *why, size_t cap, const char *name, const char *what);
 
 #endif

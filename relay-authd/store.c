@@ -4,9 +4,7 @@
 #include <sha2.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "record.h"
 #include "store.h"
 #include "url.h"
 
@@ -57,19 +55,19 @@ store_number(struct span s)
 const char *
 cred_make(struct cred *c, const struct span f[CRED_FIELDS])
 {
-	return secrec_make(&c->r, &cred_form, f, c->f);
+	return record_make(&c->r, &cred_form, f, c->f);
 }
 
 const char *
 cred_adopt(struct cred *c, int fd)
 {
-	return secrec_adopt(&c->r, &cred_form, fd, c->f);
+	return record_adopt(&c->r, &cred_form, fd, c->f);
 }
 
 void
 cred_free(struct cred *c)
 {
-	secrec_free(&c->r);
+	record_free(&c->r);
 }
 
 static const char *
@@ -83,19 +81,10 @@ int
 cred_load(struct cred *c, int dir, const char *gateway, char *why, size_t cap)
 {
 	char name[RECORD_NAME];
-	const char *wrong;
-	size_t len = 0;
-	int fd;
 
-	cred_name(name, gateway);
 	memset(c, 0, sizeof(*c));
-	if ((fd = record_open(dir, name, SECREC_MAX, &len, why, cap)) < 0)
-		return fd == RECORD_NONE ? 0 : -1;
-	wrong = secrec_load(&c->r, &cred_form, fd, len, c->f);
-	close(fd);
-	if (wrong == NULL)
-		return 1;
-	return record_fail(why, cap, name, wrong);
+	return record_load(
+	    &c->r, &cred_form, dir, cred_name(name, gateway), c->f, why, cap);
 }
 
 int
@@ -104,8 +93,7 @@ cred_save(
 {
 	char name[RECORD_NAME];
 
-	return record_replace(
-	    dir, cred_name(name, gateway), c->r.map, c->r.len, why, cap);
+	return record_save(&c->r, dir, cred_name(name, gateway), why, cap);
 }
 
 int
@@ -179,48 +167,38 @@ standing_name(char out[RECORD_NAME], struct span url, struct span id)
 	return out;
 }
 
-static const char *
-standing_take(
-    struct standing *s, struct span text, struct span url, struct span id)
-{
-	struct span f[S_FIELDS];
-	const char *why = record_read(&standing_form, text, f);
-
-	if (why != NULL)
-		return why;
-	if (!span_eq(f[S_URL], url) || !span_eq(f[S_ID], id))
-		return "is of another gateway";
-	s->worked = f[S_WORKED].p[0] == '1';
-	s->revoked_at = store_number(f[S_REVOKED]);
-	span_copy(s->evidence, sizeof(s->evidence), f[S_EVIDENCE]);
-	span_copy(s->seal, sizeof(s->seal), f[S_SEAL]);
-	return NULL;
-}
-
 int
 standing_load(struct standing *s, int dir, struct span url, struct span id,
     char *why, size_t cap)
 {
-	char name[RECORD_NAME], text[SECREC_MAX];
-	const char *wrong = "cannot be read";
-	size_t len = 0;
-	int fd;
+	char name[RECORD_NAME];
+	struct span f[S_FIELDS];
+	struct record r = {0};
+	int got;
 
 	memset(s, 0, sizeof(*s));
-	standing_name(name, url, id);
-	if ((fd = record_open(dir, name, SECREC_MAX, &len, why, cap)) < 0)
-		return fd == RECORD_NONE ? 0 : -1;
-	if (record_fill(fd, text, len) == 0)
-		wrong = standing_take(s, (struct span){text, len}, url, id);
-	close(fd);
-	return wrong == NULL ? 1 : record_fail(why, cap, name, wrong);
+	got = record_load(
+	    &r, &standing_form, dir, standing_name(name, url, id), f, why, cap);
+	if (got != 1)
+		return got;
+	if (!span_eq(f[S_URL], url) || !span_eq(f[S_ID], id)) {
+		snprintf(why, cap, "%s: is of another gateway", name);
+		got = -1;
+	} else {
+		s->worked = f[S_WORKED].p[0] == '1';
+		s->revoked_at = store_number(f[S_REVOKED]);
+		span_copy(s->evidence, sizeof(s->evidence), f[S_EVIDENCE]);
+		span_copy(s->seal, sizeof(s->seal), f[S_SEAL]);
+	}
+	record_free(&r);
+	return got;
 }
 
 int
 standing_save(const struct standing *s, int dir, struct span url,
     struct span id, char *why, size_t cap)
 {
-	char name[RECORD_NAME], at[24], text[SECREC_MAX];
+	char name[RECORD_NAME], at[24];
 	struct span f[S_FIELDS] = {
 	    [S_URL] = url,
 	    [S_ID] = id,
@@ -229,16 +207,20 @@ standing_save(const struct standing *s, int dir, struct span url,
 	    [S_EVIDENCE] = span_str(s->evidence),
 	    [S_SEAL] = span_str(s->revoked_at != 0 ? s->seal : ""),
 	};
-	size_t len;
+	struct record r;
+	const char *wrong;
+	int saved;
 
 	f[S_REVOKED].len =
 	    (size_t)snprintf(at, sizeof(at), "%lld", (long long)s->revoked_at);
 	standing_name(name, url, id);
 	if (!s->worked && s->revoked_at == 0)
 		return record_remove(dir, name, why, cap);
-	len = record_len(&standing_form, f);
-	if (len > sizeof(text))
-		return record_fail(why, cap, name, "is too long");
-	record_write(&standing_form, f, text);
-	return record_replace(dir, name, text, len, why, cap);
+	if ((wrong = record_make(&r, &standing_form, f, f)) != NULL) {
+		snprintf(why, cap, "%s: %s", name, wrong);
+		return -1;
+	}
+	saved = record_save(&r, dir, name, why, cap);
+	record_free(&r);
+	return saved;
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What relay-authd keeps: credentials that were enrolled, imported or
- * provisioned, and how credentials fared.  Both are records (record.h); a
- * credential's lies in secret memory from the descriptor it came by to the
- * one it leaves by.
+ * provisioned, and how credentials fared.  Both are records (record.h).
  */
 #ifndef STORE_H
 #define STORE_H
@@ -11,7 +9,7 @@
 #include <stdint.h>
 
 #include "limit.h"
-#include "secrec.h"
+#include "record.h"
 #include "token.h"
 
 #define STANDING_SALT 32 /* hex digits of 16 random bytes */
@@ -31,7 +29,7 @@ enum cred_field {
 };
 
 struct cred {
-	struct secrec r; /* r.map NULL: there is none */
+	struct record r; /* r.map NULL: there is none */
 	struct span f[CRED_FIELDS];
 };
 

@@ -356,7 +356,7 @@ world_stop(struct world *w, int crash)
 		if (w->gs.jobs.job[g].state != JOB_FREE)
 			job_cancel(&w->gs.jobs, w->gs.jobs.job[g].gateway, "");
 	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++) {
-		struct secrec *r = &w->gs.all[g].own.r;
+		struct record *r = &w->gs.all[g].own.r;
 
 		plan_free(&w->gs.all[g].plan);
 		plan_free(&w->gs.all[g].next);

@@ -207,7 +207,7 @@ static void
 test_too_long(void **state)
 {
 	struct place *p = *state;
-	static char text[SECREC_MAX + 1];
+	static char text[RECORD_MAX + 1];
 	char secret[LIMIT_SECRET + 2];
 	struct span f[CRED_FIELDS];
 	struct cred c;
