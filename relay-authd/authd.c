@@ -21,7 +21,7 @@
 #include "child.h"
 #include "log.h"
 #include "secmem.h"
-#include "xpipe.h"
+#include "pipe.h"
 #include "token.h"
 
 /* Mints of all gateways together: the greatest dials_per_second there can be,
@@ -30,13 +30,21 @@
 /* How long the others may not yet have read that a gateway was removed. */
 #define REMOVED_MS 10000
 
+/* The pipe to an exchange process; the place of one is its correlation modulo
+ * LIMIT_EXCHANGES. */
+struct xchg {
+	struct authd *a;
+	struct pipe *pipe;
+	uint32_t corr;
+};
+
 struct authd {
 	struct child child;
 	struct secrets secrets;
 	struct permits permits;
 	struct gateways gs;
 	struct authsock auth;
-	struct xpipes xpipes;
+	struct xchg xchg[LIMIT_EXCHANGES];
 	struct event *timer;
 	struct rate rate;	    /* of mints, all together */
 	unsigned engines;	    /* new engines there were */
@@ -85,32 +93,66 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* Exchanges. */
 
-static void
-xchg_lost(uint32_t corr, const char *why, void *arg)
-{
-	struct authd *a = arg;
+static const char *message(struct msg *m, void *arg);
 
-	look_at_clock(a);
-	job_lost(&a->gs.jobs, corr, why, a->gs.now_ms);
-	go_on(a);
+static const char *
+xchg_message(struct pipe *p, struct msg *m, void *arg)
+{
+	const struct xchg *x = arg;
+
+	(void)p;
+	m->corr = x->corr;
+	return message(m, x->a);
 }
 
-static struct xpipes *
-xpipes(void *arg)
+/* It broke a rule.  The job closes the pipe, which ends the exchange. */
+static void
+xchg_bad(struct pipe *p, const char *why, void *arg)
 {
-	return &((struct authd *)((struct gateways *)arg)->owner)->xpipes;
+	const struct xchg *x = arg;
+
+	(void)p;
+	look_at_clock(x->a);
+	job_lost(&x->a->gs.jobs, x->corr, why, x->a->gs.now_ms);
+	go_on(x->a);
+}
+
+static void
+xchg_gone(struct pipe *p, void *arg)
+{
+	xchg_bad(p, "the exchange ended", arg);
+}
+
+static const struct pipe_ops xchg_ops = {
+    .message = xchg_message, .bad = xchg_bad, .gone = xchg_gone};
+
+static struct xchg *
+xchg_at(uint32_t corr, void *arg)
+{
+	struct authd *a = ((struct gateways *)arg)->owner;
+
+	return &a->xchg[corr % LIMIT_EXCHANGES];
 }
 
 static int
 xchg_open(uint32_t corr, int fd, void *arg)
 {
-	return xpipe_open(xpipes(arg), corr, fd);
+	struct xchg *x = xchg_at(corr, arg);
+
+	x->a = ((struct gateways *)arg)->owner;
+	x->corr = corr;
+	x->pipe =
+	    pipe_new(x->a->child.base, fd, ROLE_AUTHD, ROLE_XCHG, &xchg_ops, x);
+	return x->pipe == NULL ? -1 : 0;
 }
 
 static void
 xchg_close(uint32_t corr, void *arg)
 {
-	xpipe_close(xpipes(arg), corr);
+	struct xchg *x = xchg_at(corr, arg);
+
+	pipe_free(x->pipe);
+	x->pipe = NULL;
 }
 
 static int
@@ -118,10 +160,11 @@ send_to(enum role to, enum msg_type type, uint32_t corr, const void *fields,
     int fd, void *arg)
 {
 	struct authd *a = ((struct gateways *)arg)->owner;
+	struct pipe *p = xchg_at(corr, arg)->pipe;
 
-	if (to == ROLE_XCHG)
-		return xpipe_send(&a->xpipes, corr, type, fields, fd);
-	return child_send(&a->child, to, type, corr, fields, fd);
+	if (to != ROLE_XCHG)
+		return child_send(&a->child, to, type, corr, fields, fd);
+	return p == NULL ? -1 : pipe_send(p, type, corr, fields, fd);
 }
 
 static void
@@ -426,12 +469,9 @@ set_up(struct authd *a)
 	a->gs.secrets = &a->secrets;
 	a->gs.permits = &a->permits;
 	a->gs.enrolled = enrolled;
-	a->gs.ops.x = (struct exchange_ops){send_to, xchg_open, xchg_close};
-	a->xpipes = (struct xpipes){.base = a->child.base,
-	    .self = ROLE_AUTHD,
-	    .message = message,
-	    .lost = xchg_lost,
-	    .arg = a};
+	a->gs.ops.send = send_to;
+	a->gs.ops.open = xchg_open;
+	a->gs.ops.close = xchg_close;
 	a->auth = (struct authsock){
 	    .gs = &a->gs, .before = look_at_clock, .after = go_on, .arg = a};
 	a->timer = evtimer_new(a->child.base, on_timer, a);

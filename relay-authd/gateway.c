@@ -61,12 +61,12 @@ tell(struct gateways *gs, uint32_t g)
 	if (gateway_provisioned(gw))
 		m.skipped = gw->skipped;
 	m.skipped_why = span_str(m.skipped != 0 ? gw->skipped_why : "");
-	gs->ops.x.send(ROLE_ENGINE, MSG_CREDENTIAL, 0, &m, -1, gs);
+	gs->ops.send(ROLE_ENGINE, MSG_CREDENTIAL, 0, &m, -1, gs);
 	st.worked = gw->standing.worked;
 	st.revoked = gw->standing.revoked_at != 0;
 	st.revoked_at = (uint64_t)gw->standing.revoked_at;
 	st.evidence = span_str(gw->standing.evidence);
-	gs->ops.x.send(ROLE_ENGINE, MSG_STANDING, 0, &st, -1, gs);
+	gs->ops.send(ROLE_ENGINE, MSG_STANDING, 0, &st, -1, gs);
 }
 
 void
@@ -82,7 +82,7 @@ gateway_keep(struct gateways *gs, uint32_t g)
 	const struct gateway *gw = &gs->all[g];
 	struct msg_keep m = {.gateway = g, .skipped = gw->skipped};
 
-	gs->ops.x.send(ROLE_SUPERVISOR, MSG_KEEP, 0, &m,
+	gs->ops.send(ROLE_SUPERVISOR, MSG_KEEP, 0, &m,
 	    gateway_provisioned(gw) ? gw->own.r.fd : -1, gs);
 }
 

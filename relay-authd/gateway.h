@@ -45,10 +45,11 @@ struct gateways {
 	struct secrets *secrets;
 	struct permits *permits;
 	struct jobs jobs;
-	int dir;	    /* of the files; -1: none are kept */
-	uint64_t now_ms;    /* of the event under way */
-	int64_t now;	    /* Unix seconds */
-	struct job_ops ops; /* x is the caller's; called with us as arg */
+	int dir;	 /* of the files; -1: none are kept */
+	uint64_t now_ms; /* of the event under way */
+	int64_t now;	 /* Unix seconds */
+	/* send, open and close are the caller's; called with us as arg */
+	struct job_ops ops;
 	/* An enrolment ended; well, if j->good is not 0. */
 	void (*enrolled)(const struct job *j, struct gateways *gs);
 	void *owner;		     /* the caller's */

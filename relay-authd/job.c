@@ -53,15 +53,32 @@ fronted(const struct job *j)
 static int
 posts(const struct job *j)
 {
-	return j->state == JOB_EXCHANGE && j->x.with == XCHG_CONNECTOR;
+	return j->state == JOB_EXCHANGE && j->with == XCHG_CONNECTOR;
 }
 
 /* Steps. */
 
+/* Be done with the exchange, whatever it has come to. */
+static void
+exchange_end(struct jobs *js, struct job *j)
+{
+	struct msg_xdial_cancel m = {.gateway = j->gateway};
+
+	if (j->piped)
+		js->ops->close(j->corr, js->arg);
+	if (j->dialled)
+		js->ops->send(
+		    ROLE_DIALER, MSG_XDIAL_CANCEL, j->corr, &m, -1, js->arg);
+	if (j->sock != -1)
+		close(j->sock);
+	j->sock = -1;
+	j->piped = j->dialled = j->asked = 0;
+}
+
 static void
 job_end(struct jobs *js, struct job *j)
 {
-	exchange_end(&j->x, &js->ops->x, js->arg);
+	exchange_end(js, j);
 	vault_close(&j->vault);
 	j->state = JOB_FREE;
 	js->ops->done(j, js->arg);
@@ -100,7 +117,7 @@ fail(struct jobs *js, struct job *j, uint64_t now, const char *code,
 		job_end(js, j);
 		return;
 	}
-	exchange_end(&j->x, &js->ops->x, js->arg);
+	exchange_end(js, j);
 	js->ops->used(j, j->why, js->arg);
 	j->item++;
 	next(js, j, now);
@@ -144,18 +161,27 @@ want(struct jobs *js, struct job *j, enum want_secret what, uint64_t now)
 	j->state = JOB_SECRET;
 	j->want = what;
 	j->deadline = now + SECRET_MS;
-	js->ops->x.send(
+	js->ops->send(
 	    ROLE_SUPERVISOR, MSG_WANT_SECRET, j->corr, &m, -1, js->arg);
 }
 
 static void
 exchange(struct jobs *js, struct job *j, enum xchg_kind with, uint64_t now)
 {
+	struct msg_want_exchange m = {.gateway = j->gateway, .kind = with};
+	struct msg_xdial d = {.gateway = j->gateway,
+	    .endpoint = with == XCHG_IDP ? ENDPOINT_IDP : ENDPOINT_CONNECTOR};
+
 	name_step(js, j);
 	j->state = JOB_EXCHANGE;
-	exchange_begin(
-	    &j->x, j->corr, j->gateway, with, now, &js->ops->x, js->arg);
-	j->deadline = j->x.deadline;
+	j->with = with;
+	j->deadline = now + JOB_EXCHANGE_MS;
+	j->dialled = with != XCHG_COMMAND;
+	/* What cannot be sent runs into the deadline. */
+	js->ops->send(
+	    ROLE_SUPERVISOR, MSG_WANT_EXCHANGE, j->corr, &m, -1, js->arg);
+	if (j->dialled)
+		js->ops->send(ROLE_DIALER, MSG_XDIAL, j->corr, &d, -1, js->arg);
 }
 
 /* Whether the job is not about the next identity. */
@@ -206,7 +232,22 @@ put_body(struct buf *b, const struct job *j)
 		buf_adds(b, fronted(j)->policy);
 }
 
-/* All that the request needs has come. */
+/* Hand the request over, and the socket with it: it is the exchange's alone
+ * from now on.  0, or -1 when the exchange is no more. */
+static int
+hand_over(struct jobs *js, struct job *j, const struct msg_xrequest *m)
+{
+	int r = js->ops->send(
+	    ROLE_XCHG, MSG_XREQUEST, j->corr, m, j->sock, js->arg);
+
+	j->asked = 1;
+	if (j->sock != -1)
+		close(j->sock);
+	j->sock = -1;
+	return r;
+}
+
+/* Ask, when all that the request needs has come. */
 static void
 ask(struct jobs *js, struct job *j, uint64_t now)
 {
@@ -216,8 +257,10 @@ ask(struct jobs *js, struct job *j, uint64_t now)
 	struct span why = {NULL, 0};
 	struct buf body;
 
+	if (!j->piped || (j->sock == -1 && j->with != XCHG_COMMAND))
+		return;
 	buf_init(&body, XREQUEST_BODY);
-	if (j->x.with == XCHG_IDP)
+	if (j->with == XCHG_IDP)
 		xrequest_token(
 		    &m, &body, &j->plan->token->m.u.conf_token, j->client);
 	else if (posts(j)) {
@@ -235,7 +278,7 @@ ask(struct jobs *js, struct job *j, uint64_t now)
 	m.body = buf_span(&body);
 	if (body.failed)
 		why = SPAN_LIT("the request is too long");
-	else if (exchange_ask(&j->x, &m, &js->ops->x, js->arg) == -1)
+	else if (hand_over(js, j, &m) == -1)
 		why = SPAN_LIT("the exchange ended");
 	buf_free(&body);
 	explicit_bzero(token, sizeof(token));
@@ -298,7 +341,7 @@ succeeded(
 		j->good++;
 		j->item++;
 	}
-	exchange_end(&j->x, &js->ops->x, js->arg);
+	exchange_end(js, j);
 	next(js, j, now);
 }
 
@@ -326,6 +369,37 @@ answered(
 	    a->reason.p);
 }
 
+/* A message of the exchange under way. */
+static const char *
+on_exchange(struct jobs *js, struct job *j, struct msg *m, uint64_t now)
+{
+	if (m->type == MSG_EXCHANGE && !j->piped) {
+		if (js->ops->open(j->corr, m->fd, js->arg) == -1) {
+			lost(js, j,
+			    SPAN_LIT("no memory for a pipe to the exchange"),
+			    now);
+			return NULL;
+		}
+		m->fd = -1;
+		j->piped = 1;
+		ask(js, j, now);
+	} else if (m->type == MSG_XCONNECTED && j->dialled) {
+		j->dialled = 0;
+		j->sock = m->fd;
+		m->fd = -1;
+		ask(js, j, now);
+	} else if (m->type == MSG_XANSWER && j->asked)
+		answered(js, j, &m->u.xanswer, now);
+	else if (m->type == MSG_EXCHANGE_FAILED && !j->piped)
+		lost(js, j, m->u.exchange_failed.reason, now);
+	else if (m->type == MSG_XDIAL_FAILED && j->dialled) {
+		j->dialled = 0;
+		lost(js, j, m->u.xdial_failed.reason, now);
+	} else
+		return "a message about an exchange that is not so far";
+	return NULL;
+}
+
 static struct job *
 find(struct jobs *js, uint32_t corr)
 {
@@ -338,25 +412,15 @@ const char *
 job_message(struct jobs *js, struct msg *m, uint64_t now_ms)
 {
 	struct job *j = find(js, m->corr);
-	enum exchange_event e = EXCHANGE_NOTHING;
 	const char *phrase = NULL;
-	struct span why;
 
 	/* Without a job: it crossed the end of its step. */
 	if (j != NULL && m->type == MSG_SECRET)
 		phrase = on_secret(js, j, m, now_ms);
 	else if (j != NULL && j->state == JOB_EXCHANGE)
-		e = exchange_message(&j->x, m, &why, &js->ops->x, js->arg);
+		phrase = on_exchange(js, j, m, now_ms);
 	if (m->fd != -1)
 		close(m->fd);
-	if (e == EXCHANGE_OFFENCE)
-		phrase = why.p;
-	else if (e == EXCHANGE_LOST)
-		lost(js, j, why, now_ms);
-	else if (e == EXCHANGE_READY)
-		ask(js, j, now_ms);
-	else if (e == EXCHANGE_ANSWERED)
-		answered(js, j, &m->u.xanswer, now_ms);
 	return phrase;
 }
 
@@ -406,7 +470,7 @@ job_start(struct jobs *js, const struct job *wanted, struct span token,
 	if (j == js->job + LIMIT_EXCHANGES)
 		return "exchanges of other gateways are under way";
 	*j = *wanted;
-	j->x.sock = -1;
+	j->sock = -1;
 	if (vault_open(&j->vault, JOB_SPACE, 0, &(unsigned){0}) == -1)
 		return "no memory for secrets is left";
 	if (token.p != NULL)

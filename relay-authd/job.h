@@ -2,14 +2,17 @@
 /*
  * Jobs: what is done by HTTP exchanges for a gateway.  A job gets what it needs
  * step by step (a secret that the supervisor opens, an identity token, one
- * exchange per identity) and ends.  Messages in, messages out.
+ * exchange per identity) and ends.  For an exchange a process is asked for, and
+ * a connection for it is dialled; when both have come one request goes there
+ * and one answer comes back.  Messages in, messages out.
  */
 #ifndef JOB_H
 #define JOB_H
 
-#include "exchange.h"
 #include "plan.h"
 #include "vault.h"
+
+#define JOB_EXCHANGE_MS 15000 /* a whole exchange (CONTRACT 2) */
 
 enum job_kind { JOB_PROVISION, JOB_ENROLL, JOB_POLICY, JOB_KINDS };
 
@@ -26,7 +29,11 @@ struct job {
 	uint32_t corr; /* names the step under way */
 	enum want_secret want;
 	uint64_t deadline;
-	struct exchange x;
+	enum xchg_kind with; /* the exchange */
+	int sock;	     /* connected, for the exchange; or -1 */
+	uint8_t piped;	     /* there is a pipe to it */
+	uint8_t dialled;     /* the dialer was asked and has not answered */
+	uint8_t asked;	     /* the request is there */
 	unsigned item, good; /* next identity; how many went well */
 	uint8_t absent;	     /* a secret could not be opened */
 	uint8_t cancelled;   /* by job_cancel */
@@ -37,7 +44,12 @@ struct job {
 };
 
 struct job_ops {
-	struct exchange_ops x;
+	/* A message; to ROLE_XCHG: by the pipe of this correlation.  0, -1 */
+	int (*send)(enum role to, enum msg_type type, uint32_t corr,
+	    const void *fields, int fd, void *arg);
+	/* Take an exchange's pipe, or -1; and be done with it. */
+	int (*open)(uint32_t corr, int fd, void *arg);
+	void (*close)(uint32_t corr, void *arg);
 	/* A token of the gateway's own; its length, or 0. */
 	size_t (*mint)(
 	    uint32_t gateway, char token[LIMIT_TOKEN + 1], void *arg);

@@ -342,8 +342,9 @@ world_start(struct world *w)
 	assert_true(w->gs.dir != -1);
 	w->gs.now_ms = 1000000;
 	w->gs.now = 1700000000;
-	w->gs.ops.x =
-	    (struct exchange_ops){world_send, world_open, world_close};
+	w->gs.ops.send = world_send;
+	w->gs.ops.open = world_open;
+	w->gs.ops.close = world_close;
 	w->gs.enrolled = world_enrolled;
 	assert_int_equal(gateway_init(&w->gs), 0);
 }

@@ -301,7 +301,7 @@ test_deadlines(void **state)
 	world_secret(w, WANT_IDENTITY, "id-token", "");
 	q = world_next(w, MSG_WANT_EXCHANGE);
 	assert_non_null(q);
-	world_wait(w, EXCHANGE_MS - 1);
+	world_wait(w, JOB_EXCHANGE_MS - 1);
 	assert_non_null(job_of(&w->gs.jobs, 0));
 	world_wait(w, 1);
 	assert_null(job_of(&w->gs.jobs, 0));
@@ -322,7 +322,7 @@ test_tried_again_after_a_deadline(void **state)
 
 	world_commit(w);
 	world_secret(w, WANT_IDENTITY, "id-token", "");
-	w->gs.now_ms += EXCHANGE_MS;
+	w->gs.now_ms += JOB_EXCHANGE_MS;
 	/* Nothing else will come that would have it looked at again. */
 	assert_int_equal(gateway_tick(&w->gs), w->gs.now_ms + 1000);
 	assert_null(job_of(&w->gs.jobs, 0));
