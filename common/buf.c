@@ -73,9 +73,25 @@ buf_init(struct buf *b, size_t max)
 	b->max = max;
 }
 
+/* make_room finds no need to move: what would need more memory is beyond the
+ * bound. */
+void
+buf_over(struct buf *b, void *p, size_t size)
+{
+	buf_init(b, size - 1);
+	b->p = p;
+	b->cap = size;
+	b->fixed = 1;
+}
+
 void
 buf_free(struct buf *b)
 {
+	if (b->fixed) {
+		explicit_bzero(b->p, b->cap);
+		buf_reset(b);
+		return;
+	}
 	if (b->p != NULL)
 		freezero(b->p, b->cap);
 	buf_init(b, b->max);
@@ -155,6 +171,8 @@ buf_shrink(struct buf *b)
 	size_t len = buf_len(b), max = b->max;
 	uint8_t failed = b->failed;
 
+	if (b->fixed)
+		return;
 	if (len == 0) {
 		buf_free(b);
 		b->failed = failed;

@@ -20,12 +20,17 @@ struct buf {
 	size_t cap;	/* bytes allocated */
 	size_t max;	/* bound of end - off; 0: the limit of BUF_MAX */
 	uint8_t failed; /* an addition did not fit; sticky until buf_reset */
+	uint8_t fixed;	/* its memory is the caller's: buf_over */
 };
 
 #define BUF_MAX (64U * 1024 * 1024) /* nothing of ours needs more at once */
 
 /* An empty buffer that will hold at most max bytes. */
 void buf_init(struct buf *b, size_t max);
+/* An empty buffer over size bytes of the caller's memory, for what must lie
+ * nowhere else.  It holds at most size - 1 bytes; buf_free cleanses them all,
+ * and leaves the memory to the caller. */
+void buf_over(struct buf *b, void *p, size_t size);
 /* Give the memory back; the buffer is empty and usable again. */
 void buf_free(struct buf *b);
 /* Forget the content and the failure, keep the memory. */

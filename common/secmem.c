@@ -84,6 +84,21 @@ secmem_map(int fd, size_t len)
 	return NULL;
 }
 
+void *
+secmem_new(size_t len, unsigned *flags)
+{
+	int fd = secmem_fd(len, flags), saved;
+	void *p;
+
+	if (fd == -1)
+		return NULL;
+	p = secmem_map(fd, len);
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return p;
+}
+
 void
 secmem_unmap(void *p, size_t len)
 {

@@ -17,6 +17,8 @@ int secmem_fd(size_t len, unsigned *flags);
 /* Map it, locked and undumpable.  NULL with errno; ENOMEM: it is more than
  * RLIMIT_MEMLOCK permits. */
 void *secmem_map(int fd, size_t len);
+/* Both, for memory that nobody else gets: no descriptor is left. */
+void *secmem_new(size_t len, unsigned *flags);
 /* Cleanse and unmap; the descriptor's content is gone, too. */
 void secmem_unmap(void *p, size_t len);
 

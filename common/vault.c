@@ -27,20 +27,13 @@ round_up(size_t n)
 int
 vault_open(struct vault *v, size_t half, size_t work, unsigned *flags)
 {
-	int fd, saved;
+	int saved;
 
 	memset(v, 0, sizeof(*v));
 	v->halflen = round_up(half);
 	v->len = round_up(work) + round_up(SCRATCH) + 2 * v->halflen;
-	if ((fd = secmem_fd(v->len, flags)) == -1)
+	if ((v->map = secmem_new(v->len, flags)) == NULL)
 		return -1;
-	v->map = secmem_map(fd, v->len);
-	saved = errno;
-	close(fd);
-	if (v->map == NULL) {
-		errno = saved;
-		return -1;
-	}
 	if (madvise(v->map, v->len, MADV_DONTFORK) == -1) {
 		saved = errno;
 		vault_close(v);

@@ -20,8 +20,8 @@
 #include "authsock.h"
 #include "child.h"
 #include "log.h"
-#include "secmem.h"
 #include "pipe.h"
+#include "secmem.h"
 #include "token.h"
 
 /* Mints of all gateways together: the greatest dials_per_second there can be,
@@ -238,13 +238,13 @@ serve(struct authd *a)
 		drop_listener(a);
 		return;
 	}
-	linesock_free(a->auth.sock);
-	a->auth.sock = linesock_new(a->child.base, a->listener, st.st_uid,
-	    AUTHSOCK_LINE, authsock_line, &a->auth);
-	if (a->auth.sock == NULL)
-		log_err("auth", NULL, "auth.sock is not served: no memory");
-	else
-		a->listener = -1;
+	if (authsock_serve(&a->auth, a->child.base, a->listener, st.st_uid) ==
+	    -1) {
+		log_err("auth", NULL, "auth.sock is not served: %s",
+		    strerror(errno));
+		return;
+	}
+	a->listener = -1;
 	a->listening = st.st_ino;
 }
 
@@ -503,7 +503,7 @@ main(int argc, char *argv[])
 	child_enter(&a->child, &ops, a);
 	a->gs.dir = open_state(&a->child.ladder);
 	status = child_loop(&a->child);
-	linesock_free(a->auth.sock);
+	authsock_close(&a->auth);
 	event_free(a->timer);
 	child_end(&a->child);
 	secret_close(&a->secrets);

@@ -8,6 +8,7 @@
 #include "authsock.h"
 #include "json.h"
 #include "log.h"
+#include "secmem.h"
 
 #define ANSWER_MAX (4U * 1024 * 1024) /* a line for each gateway */
 
@@ -249,6 +250,39 @@ static const struct {
     {"credentials", 0, cmd_credentials},
 };
 
+/* There is no gateway of this name: which there are, as far as the sentence
+ * has room. */
+static const char *
+no_gateway(struct gateways *gs, struct span name)
+{
+	char text[LIMIT_NAME + 1], seen[4 * LIMIT_NAME + 1];
+	const size_t cap = sizeof(gs->text);
+	const struct secret *s;
+	const char *before = "configured: ";
+	size_t n, left = 0;
+
+	span_copy(text, sizeof(text), name);
+	log_vis(seen, sizeof(seen), span_str(text));
+	n = (size_t)snprintf(gs->text, cap, "there is no gateway %s; ", seen);
+	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++) {
+		if ((s = secret_get(gs->secrets, g)) == NULL)
+			continue;
+		/* A name, and how many more there are. */
+		if (left > 0 || n + strlen(s->name) + 40 > cap) {
+			left++;
+			continue;
+		}
+		n += (size_t)snprintf(
+		    gs->text + n, cap - n, "%s%s", before, s->name);
+		before = ", ";
+	}
+	if (left > 0)
+		snprintf(gs->text + n, cap - n, " and %zu more", left);
+	else if (before[0] != ',')
+		snprintf(gs->text + n, cap - n, "none is configured");
+	return "no_gateway";
+}
+
 /* The gateway that a command names, and the URL it may name. */
 static const char *
 find_gateway(struct command *m)
@@ -256,29 +290,21 @@ find_gateway(struct command *m)
 	struct gateways *gs = m->as->gs;
 	struct span at,
 	    url = m->f[F_URL].p != NULL ? m->f[F_URL] : m->f[F_CONNECTOR_URL];
-	const struct secret *s;
-	char name[LIMIT_NAME + 1], seen[80];
+	const struct secret *s = NULL;
 
-	span_copy(name, sizeof(name), m->f[F_GATEWAY]);
 	for (m->g = 0; m->g < LIMIT_GATEWAYS; m->g++)
 		if ((s = secret_get(gs->secrets, m->g)) != NULL &&
 		    span_eq(span_str(s->name), m->f[F_GATEWAY]))
 			break;
-	if (m->g == LIMIT_GATEWAYS) {
-		s = secret_get(gs->secrets, 0);
-		snprintf(gs->text, sizeof(gs->text),
-		    "there is no gateway %s; the first there is: %s",
-		    log_vis(seen, sizeof(seen), span_str(name)),
-		    s == NULL ? "none" : s->name);
-		return "no_gateway";
-	}
+	if (m->g == LIMIT_GATEWAYS)
+		return no_gateway(gs, m->f[F_GATEWAY]);
 	at = plan_url(&gs->all[m->g].plan);
 	if (url.p == NULL || url_same(url, at))
 		return NULL;
 	snprintf(gs->text, sizeof(gs->text),
 	    "gateway %s is configured for %.*s: set url to %.*s and reload, "
 	    "then enroll again",
-	    name, at.len < 80 ? (int)at.len : 80, at.p,
+	    s->name, at.len < 80 ? (int)at.len : 80, at.p,
 	    url.len < 80 ? (int)url.len : 80, url.p);
 	return "url_mismatch";
 }
@@ -312,24 +338,42 @@ run(struct command *m)
 	return commands[i].fn(m);
 }
 
-void
-authsock_line(const struct linesock_client *c, struct span line, void *arg)
+static void
+on_line(const struct linesock_client *c, struct span line, void *arg)
 {
 	struct authsock *as = arg;
 	struct command m = {.as = as, .c = c};
-	char *room = malloc(line.len + 1);
-	const char *code = "bad_request", *wrong = "no memory";
+	const char *code = "bad_request", *wrong;
 
 	as->before(as->arg);
-	if (room != NULL)
-		wrong = json_texts(line, wants, FIELDS, m.f, room);
+	wrong = json_texts(line, wants, FIELDS, m.f, as->room);
 	if (wrong == NULL) {
 		code = run(&m);
 		wrong = as->gs->text;
 	}
 	if (code != NULL)
 		say_no(as, c->id, code, wrong);
-	if (room != NULL)
-		freezero(room, line.len + 1);
+	explicit_bzero(as->room, line.len);
 	as->after(as->arg);
+}
+
+int
+authsock_serve(
+    struct authsock *as, struct event_base *base, int fd, uid_t owner)
+{
+	if (as->room == NULL &&
+	    (as->room = secmem_new(AUTHSOCK_LINE, NULL)) == NULL)
+		return -1;
+	linesock_free(as->sock);
+	as->sock = linesock_new(base, fd, owner, AUTHSOCK_LINE, on_line, as);
+	return as->sock == NULL ? -1 : 0;
+}
+
+void
+authsock_close(struct authsock *as)
+{
+	linesock_free(as->sock);
+	secmem_unmap(as->room, AUTHSOCK_LINE);
+	as->sock = NULL;
+	as->room = NULL;
 }

@@ -13,13 +13,17 @@
 struct authsock {
 	struct gateways *gs;
 	struct linesock *sock;
+	char *room; /* secret memory, AUTHSOCK_LINE bytes: a line's texts */
 	void (*before)(void *arg); /* a command: sets the time */
 	void (*after)(void *arg);  /* it was carried out */
 	void *arg;
 };
 
-/* A line came; arg is the authsock. */
-linesock_fn authsock_line;
+/* Serve a listening socket, as linesock_new does, in place of the last one.
+ * 0, or -1 without memory: fd stays the caller's. */
+int authsock_serve(
+    struct authsock *as, struct event_base *base, int fd, uid_t owner);
+void authsock_close(struct authsock *as);
 /* A job of ours ended. */
 void authsock_enrolled(struct authsock *as, const struct job *j);
 

@@ -13,7 +13,8 @@
 #define ABSENT_MS   5000 /* for a file that is not there */
 
 #define SECRET_MS 5000 /* for the supervisor to open a file */
-/* What a job keeps secret: two tokens and OAuth's client secret. */
+/* What a job keeps secret: two tokens and OAuth's client secret.  A request's
+ * body, which may hold one of them, is composed in the vault's work space. */
 #define JOB_SPACE (2 * LIMIT_BEARER + LIMIT_SECRET)
 
 static const struct kind {
@@ -259,7 +260,7 @@ ask(struct jobs *js, struct job *j, uint64_t now)
 
 	if (!j->piped || (j->sock == -1 && j->with != XCHG_COMMAND))
 		return;
-	buf_init(&body, XREQUEST_BODY);
+	buf_over(&body, j->vault.work, XREQUEST_BODY + 1);
 	if (j->with == XCHG_IDP)
 		xrequest_token(
 		    &m, &body, &j->plan->token->m.u.conf_token, j->client);
@@ -471,7 +472,8 @@ job_start(struct jobs *js, const struct job *wanted, struct span token,
 		return "exchanges of other gateways are under way";
 	*j = *wanted;
 	j->sock = -1;
-	if (vault_open(&j->vault, JOB_SPACE, 0, &(unsigned){0}) == -1)
+	if (vault_open(
+		&j->vault, JOB_SPACE, XREQUEST_BODY + 1, &(unsigned){0}) == -1)
 		return "no memory for secrets is left";
 	if (token.p != NULL)
 		j->enroll = vault_put(&j->vault, token, LIMIT_BEARER, &why);

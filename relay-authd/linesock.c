@@ -9,6 +9,7 @@
 
 #include "linesock.h"
 #include "log.h"
+#include "secmem.h"
 
 /* Bytes of one answer: a line for each of a thousand gateways. */
 #define ANSWER_MAX (4U * 1024 * 1024)
@@ -21,7 +22,8 @@ struct client {
 	int fd;
 	uint8_t waits;	/* for its answer */
 	uint8_t doomed; /* ends when its answer is written */
-	struct buf in, out;
+	struct buf in;	/* secret memory */
+	struct buf out;
 };
 
 struct linesock {
@@ -49,7 +51,7 @@ client_free(struct client *c)
 	if (c->wr != NULL)
 		event_free(c->wr);
 	close(c->fd);
-	buf_free(&c->in);
+	secmem_unmap(c->in.p, c->in.cap);
 	buf_free(&c->out);
 	free(c);
 }
@@ -80,20 +82,20 @@ next_line(struct client *c)
 {
 	struct span s = buf_span(&c->in);
 	const char *nl = s.len > 0 ? memchr(s.p, '\n', s.len) : NULL;
+	const size_t len = nl != NULL ? (size_t)(nl - s.p) : s.len;
 
 	if (c->waits || c->doomed)
 		return;
-	if (nl == NULL && s.len > c->l->max)
+	if (len > c->l->max)
 		refuse(c,
 		    SPAN_LIT("{\"ok\":false,\"code\":\"bad_request\","
 			     "\"error\":\"the line is too long\"}"));
-	if (nl == NULL)
+	if (len > c->l->max || nl == NULL)
 		return;
 	c->waits = 1;
 	event_del(c->rd);
-	s.len = (size_t)(nl - s.p);
-	c->l->fn(&c->who, s, c->l->arg);
-	buf_drain(&c->in, s.len + 1);
+	c->l->fn(&c->who, (struct span){s.p, len}, c->l->arg);
+	buf_drain(&c->in, len + 1);
 	if (buf_len(&c->in) == 0)
 		buf_free(&c->in); /* cleansed */
 }
@@ -151,6 +153,27 @@ on_read(evutil_socket_t fd, short what, void *arg)
 	next_line(c);
 }
 
+/* Let it say something: in secret memory, which a line and what comes with its
+ * end fit into. */
+static void
+let_in(struct client *c)
+{
+	const size_t size = c->l->max + READ_CHUNK + 1;
+	void *p = secmem_new(size, NULL);
+
+	if (p == NULL) {
+		log_err("linesock", NULL, "memory for secrets: %s",
+		    strerror(errno));
+		refuse(c,
+		    SPAN_LIT("{\"ok\":false,\"code\":\"storage\",\"error\":"
+			     "\"relay-authd finds no memory for secrets: "
+			     "raise its limit on locked memory\"}"));
+		return;
+	}
+	buf_over(&c->in, p, size);
+	event_add(c->rd, &silence);
+}
+
 static struct client *
 client_new(struct linesock *l, int fd, size_t slot)
 {
@@ -162,7 +185,6 @@ client_new(struct linesock *l, int fd, size_t slot)
 	}
 	c->l = l;
 	c->fd = fd;
-	buf_init(&c->in, l->max + 2 * READ_CHUNK);
 	buf_init(&c->out, ANSWER_MAX);
 	c->rd = event_new(l->base, fd, EV_READ, on_read, c);
 	c->wr = event_new(l->base, fd, EV_WRITE, on_write, c);
@@ -195,7 +217,7 @@ linesock_add(struct linesock *l, int fd)
 		l->ids = 1;
 	c->who = (struct linesock_client){l->ids, peer.uid, peer.pid};
 	if (peer.uid == 0 || peer.uid == l->owner) {
-		event_add(c->rd, &silence);
+		let_in(c);
 		return;
 	}
 	log_warn("linesock", NULL, "uid %u, pid %d is not let in",

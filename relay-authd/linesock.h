@@ -2,7 +2,8 @@
 /*
  * A Unix socket for few local clients that say one line and get one line:
  * who they are is asked of the kernel; their number, their lines and their
- * silence are bounded; what they said is cleansed.
+ * silence are bounded; what they say lies in secret memory alone, and is
+ * cleansed.
  */
 #ifndef LINESOCK_H
 #define LINESOCK_H

@@ -151,17 +151,9 @@ mem_realloc(void *p, size_t n, const char *file, int line)
 void *
 xchg_mem_open(size_t own, unsigned *flags)
 {
-	int fd, saved;
-
 	own = (own + SMALLEST - 1) & ~(size_t)(SMALLEST - 1);
 	mem.maplen = own + ARENA;
-	if ((fd = secmem_fd(mem.maplen, flags)) == -1)
-		return NULL;
-	mem.map = secmem_map(fd, mem.maplen);
-	saved = errno;
-	close(fd);
-	errno = saved;
-	if (mem.map == NULL)
+	if ((mem.map = secmem_new(mem.maplen, flags)) == NULL)
 		return NULL;
 	mem.base = mem.map + own;
 	if (CRYPTO_set_mem_functions(mem_malloc, mem_realloc, mem_free) != 1) {

@@ -3,8 +3,13 @@
 it belongs: identity token, client secret, enrolment token, and the secrets
 that were provisioned, enrolled and imported."""
 
+import fcntl
+import json
 import secrets
+import socket
+import struct
 import subprocess
+import termios
 import threading
 
 import pytest
@@ -17,7 +22,8 @@ from issued import (TENANT, ask, credential, enroll, store, stored,
                     trust_system)
 from proxy import Proxy
 from test_secret import (_can_look, all_needles, assert_not_in_memory,
-                         assert_not_in_proc, hiding, present, secret_memory)
+                         assert_not_in_proc, has_secret_memory, hiding,
+                         present, secret_memory)
 
 __all__ = ["_can_look"]
 
@@ -189,6 +195,43 @@ def test_imported(make_relayd, issuer, canaries):
     assert_cleansed(relayd, canaries)
 
 
+def wait_read(sock):
+    """Until the other end has read all that was sent there."""
+    def unread():
+        room = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))
+        return struct.unpack("i", room)[0]
+    relay.until(lambda: not unread(), "what was sent to be read")
+
+
+@pytest.mark.parametrize("fields", [
+    {"cmd": "import", "id": "gw-test", "secret": 0, "delivery_key": 1},
+    {"cmd": "enroll", "token": 0}])
+def test_said_and_not_carried_out_yet(make_relayd, issuer, canaries, fields):
+    """What comes on auth.sock is in secret memory from its first byte."""
+    relayd = make_relayd().add_gateway(issuer).start()
+    relayd.wait_state(state="unprovisioned")
+    request = {name: canaries.lasting()[value] if isinstance(value, int)
+               else value for name, value in fields.items()}
+    said = [request[name] for name, value in fields.items()
+            if isinstance(value, int)]
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(relay.TIMEOUT_S)
+        sock.connect(str(relayd.run / "auth.sock"))
+        # Of no gateway, so that there is nothing to do but to parse it; then
+        # the same again, and no end.
+        line = json.dumps({**request, "gateway": "none-such"}).encode()
+        sock.sendall(line + b"\n")
+        assert b"no_gateway" in sock.recv(4096)
+        sock.sendall(line)
+        wait_read(sock)
+        if has_secret_memory(relayd):
+            assert_not_in_memory(relayd, all_needles(said), ["authd"])
+        inside = secret_memory(relayd)
+        assert all(text.encode() in inside for text in said)
+    relay.until(lambda: not present(secret_memory(relayd), all_needles(said)),
+                "what was said to be cleansed")
+
+
 def test_replaced_and_forgotten(make_relayd, issuer, canaries):
     """What is replaced is cleansed, and so is what is forgotten."""
     relayd = by_file(make_relayd(), issuer, canaries).start(wait="connected")
@@ -221,7 +264,7 @@ def test_the_enrolment_token_is_in_no_process_list(make_relayd, issuer,
     wanted = all_needles([canaries.ticket, canaries.identity])
     assert b"relay-ctl" in listed.stdout
     assert not present(listed.stdout, wanted)
-    assert_not_in_memory(relayd, wanted, ["supervisor", "dialer", "engine"])
+    assert_not_in_memory(relayd, wanted, hiding(relayd))
     hold.set()
     asking.join()
     assert done[0].returncode == 0, done[0].stderr

@@ -58,9 +58,7 @@ scene_setup(void **state)
 	s->base = event_base_new();
 	s->as = (struct authsock){
 	    .gs = &s->w->gs, .before = nothing, .after = nothing};
-	s->as.sock = linesock_new(
-	    s->base, -1, geteuid(), AUTHSOCK_LINE, authsock_line, &s->as);
-	assert_non_null(s->as.sock);
+	assert_int_equal(authsock_serve(&s->as, s->base, -1, geteuid()), 0);
 	s->fd = client(s);
 	world_commit(s->w);
 	*state = s;
@@ -73,7 +71,7 @@ scene_teardown(void **state)
 	struct scene *s = *state;
 	void *w = s->w;
 
-	linesock_free(s->as.sock);
+	authsock_close(&s->as);
 	event_base_free(s->base);
 	close(s->fd);
 	world_teardown(&w);
@@ -247,9 +245,7 @@ test_strangers(void **state)
 	if (geteuid() != 0)
 		skip();
 	assert_int_equal(seteuid(65534), 0);
-	linesock_free(s->as.sock);
-	s->as.sock = linesock_new(
-	    s->base, -1, 12345, AUTHSOCK_LINE, authsock_line, &s->as);
+	assert_int_equal(authsock_serve(&s->as, s->base, -1, 12345), 0);
 	fd = client(s);
 	assert_int_equal(seteuid(0), 0);
 	HAS(heard(s, fd), "\"code\":\"denied\"");
