@@ -272,7 +272,7 @@ static const char *
 on_report(struct authd *a, const struct msg_report *m)
 {
 	uint32_t g = (uint32_t)m->gateway;
-	uint64_t now = child_now_ms();
+	uint64_t now = a->gs.now_ms;
 	int removed = secret_just_removed(&a->secrets, g, now, REMOVED_MS);
 
 	if (secret_get(&a->secrets, g) == NULL && !removed)
@@ -461,7 +461,8 @@ open_state(const struct ladder *l)
 	return fd;
 }
 
-static int
+/* NULL, or what there is no memory for. */
+static const char *
 set_up(struct authd *a)
 {
 	a->listener = -1;
@@ -474,14 +475,16 @@ set_up(struct authd *a)
 	a->gs.ops.close = xchg_close;
 	a->auth = (struct authsock){
 	    .gs = &a->gs, .before = look_at_clock, .after = go_on, .arg = a};
-	a->timer = evtimer_new(a->child.base, on_timer, a);
-	return a->timer == NULL ? -1 : gateway_init(&a->gs);
+	if ((a->timer = evtimer_new(a->child.base, on_timer, a)) == NULL)
+		return "the timer";
+	return gateway_init(&a->gs) == -1 ? "the table of gateways" : NULL;
 }
 
 int
 main(int argc, char *argv[])
 {
 	struct authd *a;
+	const char *lacking;
 	int status;
 
 	if (argc == 2 && strcmp(argv[1], "-v") == 0) {
@@ -489,14 +492,16 @@ main(int argc, char *argv[])
 		return 0;
 	}
 	if ((a = calloc(1, sizeof(*a))) == NULL)
-		return EX_OSERR;
+		err(EX_OSERR, "relay-authd");
 	if (child_begin(&a->child, argc, argv) == -1 ||
 	    a->child.role != ROLE_AUTHD)
 		errx(EX_USAGE,
 		    "relayd starts this program; to run it by hand has no "
 		    "use.");
-	if (set_up(a) == -1)
+	if ((lacking = set_up(a)) != NULL) {
+		log_err("start", NULL, "%s: no memory", lacking);
 		return EX_OSERR;
+	}
 	open_secrets(a);
 	rate_init(&a->rate, MINTS_PER_SECOND, MINTS_PER_SECOND, child_now_ms());
 	permit_restart(&a->permits, child_now_ms());

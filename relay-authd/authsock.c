@@ -117,37 +117,25 @@ cmd_enroll(struct command *m)
 }
 
 static const char *
-cmd_import(struct command *m)
+confirmed(struct command *m, const char *code)
 {
-	struct gateways *gs = m->as->gs;
-	const struct gateway *gw = &gs->all[m->g];
-	char since[24];
-	struct span f[CRED_FIELDS] = {
-	    [CRED_URL] = plan_url(&gw->plan),
-	    [CRED_ASKED] = span_str(gw->asked),
-	    [CRED_ID] = m->f[F_ID].len > 0 ? m->f[F_ID] : span_str(gw->asked),
-	    [CRED_HOW] = SPAN_LIT("imported"),
-	    [CRED_WAKE_URL] = m->f[F_WAKE_URL],
-	    [CRED_SECRET] = m->f[F_SECRET],
-	    [CRED_DELIVERY_KEY] = m->f[F_DELIVERY_KEY],
-	};
-	const char *code;
-
-	snprintf(since, sizeof(since), "%" PRId64, gs->now);
-	f[CRED_SINCE] = span_str(since);
-	if ((code = gateway_import(gs, m->g, f)) == NULL)
+	if (code == NULL)
 		confirm(m->as, m->c->id, m->g);
 	return code;
 }
 
 static const char *
+cmd_import(struct command *m)
+{
+	return confirmed(m,
+	    gateway_import(m->as->gs, m->g, m->f[F_ID], m->f[F_SECRET],
+		m->f[F_DELIVERY_KEY], m->f[F_WAKE_URL]));
+}
+
+static const char *
 cmd_forget(struct command *m)
 {
-	const char *code = gateway_forget(m->as->gs, m->g);
-
-	if (code == NULL)
-		confirm(m->as, m->c->id, m->g);
-	return code;
+	return confirmed(m, gateway_forget(m->as->gs, m->g));
 }
 
 static void

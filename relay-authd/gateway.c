@@ -11,11 +11,6 @@
 #include "token.h"
 
 #define BUSY_MS 500 /* until there is a place for a job */
-/* What the connector refuses before it ever worked is provisioned again, so
- * often, ever more rarely. */
-#define RENEWALS     5
-#define RENEWAL_MS   5000
-#define POLICY_TRIES 5
 
 static const char *const uses[JOB_KINDS] = {
     [JOB_PROVISION] = "provision",
@@ -84,32 +79,6 @@ gateway_keep(struct gateways *gs, uint32_t g)
 
 	gs->ops.send(ROLE_SUPERVISOR, MSG_KEEP, 0, &m,
 	    gateway_provisioned(gw) ? gw->own.r.fd : -1, gs);
-}
-
-/* Standing. */
-
-static void
-save_standing(struct gateways *gs, uint32_t g)
-{
-	const struct gateway *gw = &gs->all[g];
-	const struct secret *s = gateway_secret(gs, g);
-
-	if (gs->dir != -1 && plan_url(&gw->plan).len > 0 &&
-	    standing_save(&gw->standing, gs->dir, plan_url(&gw->plan),
-		span_str(gw->asked), gs->text, sizeof(gs->text)) == -1)
-		log_err("standing", s == NULL ? NULL : s->name,
-		    "a restart will not know it: %s", gs->text);
-}
-
-void
-gateway_end_mark(struct gateways *gs, uint32_t g)
-{
-	struct standing *st = &gs->all[g].standing;
-
-	if (!st->worked && st->revoked_at == 0)
-		return;
-	memset(st, 0, sizeof(*st));
-	save_standing(gs, g);
 }
 
 /* Sources. */
@@ -216,44 +185,65 @@ used(const struct job *j, const char *outcome, void *arg)
 		note_refusal(gs, j->gateway, uses[j->kind], span_str(outcome));
 }
 
+/* Compose a credential of which this is known; without an id that was given it
+ * has the one that was asked for. */
+static const char *
+compose(struct gateways *gs, uint32_t g, struct cred *c,
+    const struct span known[CRED_FIELDS])
+{
+	struct span f[CRED_FIELDS];
+	char since[24];
+
+	memcpy(f, known, sizeof(f));
+	snprintf(since, sizeof(since), "%" PRId64, gs->now);
+	f[CRED_SINCE] = span_str(since);
+	f[CRED_URL] = plan_url(&gs->all[g].plan);
+	if (f[CRED_ID].len == 0)
+		f[CRED_ID] = f[CRED_ASKED];
+	return cred_make(c, f);
+}
+
+/* Live by a credential that an operator brought, when it is on disk.  0, or -1
+ * with gs->text. */
+static int
+install(struct gateways *gs, uint32_t g, struct cred *c)
+{
+	struct gateway *gw = &gs->all[g];
+
+	if (cred_save(c, gs->dir, gateway_secret(gs, g)->name, gs->text,
+		sizeof(gs->text)) == -1) {
+		cred_free(c);
+		return -1;
+	}
+	gw->why[0] = '\0';
+	gw->refused = 0;
+	gateway_end_mark(gs, g);
+	adopt(gs, g, c);
+	return 0;
+}
+
 static const char *
 take(const struct job *j, const struct msg_xanswer *a, void *arg)
 {
 	struct gateways *gs = arg;
 	struct gateway *gw = &gs->all[j->gateway];
-	const char *name = gateway_secret(gs, j->gateway)->name;
 	const int enrols = j->kind == JOB_ENROLL;
-	struct cred c;
-	char since[24];
-	struct span f[CRED_FIELDS] = {
-	    [CRED_URL] = plan_url(&gw->plan),
+	const struct span f[CRED_FIELDS] = {
 	    [CRED_ASKED] = span_str(j->id),
-	    [CRED_ID] = a->gateway_id.len > 0 ? a->gateway_id : span_str(j->id),
+	    [CRED_ID] = a->gateway_id,
 	    [CRED_TENANT] = a->tenant,
 	    [CRED_HOW] = span_str(enrols ? "enrolled" : "provisioned"),
-	    [CRED_SINCE] = span_str(since),
 	    [CRED_WAKE_URL] = span_str(enrols ? gw->wake_url : ""),
 	    [CRED_SECRET] = a->secret,
 	    [CRED_DELIVERY_KEY] = a->delivery_key,
 	};
+	struct cred c;
 
-	snprintf(since, sizeof(since), "%" PRId64, gs->now);
-	f[CRED_SINCE] = span_str(since);
-	if (cred_make(&c, f) != NULL)
+	if (compose(gs, j->gateway, &c, f) != NULL)
 		return "the credential that was answered cannot be taken";
-	if (enrols &&
-	    cred_save(&c, gs->dir, name, gs->text, sizeof(gs->text)) == -1) {
-		cred_free(&c);
-		return gs->text;
-	}
-	if (!enrols) { /* lived by when the other identities are told */
-		gw->won = c;
-		return NULL;
-	}
-	gw->why[0] = '\0';
-	gw->refused = 0;
-	gateway_end_mark(gs, j->gateway);
-	adopt(gs, j->gateway, &c);
+	if (enrols)
+		return install(gs, j->gateway, &c) == 0 ? NULL : gs->text;
+	gw->won = c; /* lived by when the other identities are told */
 	return NULL;
 }
 
@@ -297,7 +287,7 @@ policy_sent(struct gateways *gs, const struct job *j)
 	if (j->code == NULL)
 		strlcpy(gw->policy, j->good > 0 ? "accepted" : "nothing is set",
 		    sizeof(gw->policy));
-	else if (gw->tries[JOB_POLICY] + 1 < POLICY_TRIES)
+	else if (gw->tries[JOB_POLICY] + 1 < GATEWAY_POLICY_TRIES)
 		snprintf(gw->policy, sizeof(gw->policy),
 		    "%.200s; again in %" PRIu64 " s", j->why,
 		    job_retry(j, gw->tries, gw->due, gs->now_ms));
@@ -340,12 +330,12 @@ on_refused(struct gateways *gs, uint32_t g, struct span reason)
 
 	note_refusal(gs, g, "link", reason);
 	if (!gateway_provisioned(gw) || gw->standing.worked ||
-	    gw->renewals >= RENEWALS || gw->anew ||
+	    gw->renewals >= GATEWAY_RENEWALS || gw->anew ||
 	    job_of(&gs->jobs, g) != NULL)
 		return;
 	gw->anew = 1;
 	gw->due[JOB_PROVISION] =
-	    gs->now_ms + ((uint64_t)RENEWAL_MS << gw->renewals++);
+	    gs->now_ms + ((uint64_t)GATEWAY_RENEWAL_MS << gw->renewals++);
 	log_warn("provision", gateway_secret(gs, g)->name,
 	    "the connector refuses what was provisioned: once more");
 }
@@ -362,7 +352,7 @@ on_worked(struct gateways *gs, uint32_t g)
 	if (gw->standing.worked)
 		return;
 	gw->standing.worked = 1;
-	save_standing(gs, g);
+	gateway_save_standing(gs, g);
 	tell(gs, g);
 }
 
@@ -378,7 +368,7 @@ on_revoked(struct gateways *gs, uint32_t g, struct span evidence)
 	log_warn("revoked", gateway_secret(gs, g)->name, "%s",
 	    gw->standing.evidence);
 	gw->due[JOB_PROVISION] = gw->due[JOB_POLICY] = 0;
-	save_standing(gs, g);
+	gateway_save_standing(gs, g);
 	tell(gs, g);
 }
 
@@ -395,7 +385,7 @@ on_enable(struct gateways *gs, uint32_t g, const struct msg_enable *m)
 	gw->standing.revoked_at = 0;
 	gw->standing.evidence[0] = '\0';
 	if (marked) {
-		save_standing(gs, g);
+		gateway_save_standing(gs, g);
 		if (gateway_provisioned(gw))
 			adopt(gs, g, &(struct cred){0});
 	}
@@ -445,7 +435,7 @@ start(struct gateways *gs, uint32_t g, enum job_kind kind, uint32_t cookie,
 
 /* Provisioning waits for the mark's end, a policy for a credential. */
 static int
-may(struct gateways *gs, uint32_t g, int kind)
+may(struct gateways *gs, uint32_t g, enum job_kind kind)
 {
 	const struct gateway *gw = &gs->all[g];
 
@@ -458,30 +448,36 @@ may(struct gateways *gs, uint32_t g, int kind)
 	return gateway_secret(gs, g)->text.p != NULL;
 }
 
+/* Begin what is due.  Returns when this is to be looked at again. */
+static uint64_t
+begin(struct gateways *gs, uint32_t g, enum job_kind kind)
+{
+	const struct span none = {NULL, 0};
+	uint64_t *due = &gs->all[g].due[kind];
+	const struct job *j;
+
+	if (!may(gs, g, kind))
+		return UINT64_MAX;
+	if (*due <= gs->now_ms && start(gs, g, kind, 0, none, none) != NULL)
+		*due = gs->now_ms + BUSY_MS;
+	if (*due != 0)
+		return *due;
+	j = job_of(&gs->jobs, g);
+	return j == NULL ? UINT64_MAX : j->deadline;
+}
+
 uint64_t
 gateway_tick(struct gateways *gs)
 {
-	const struct span none = {NULL, 0};
-	uint64_t first = UINT64_MAX, *due;
-
 	/* What ends by its deadline may be tried again: that is due then. */
-	(void)job_tick(&gs->jobs, gs->now_ms);
+	uint64_t first = job_tick(&gs->jobs, gs->now_ms), at;
+
 	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
 		for (int k = 0; gateway_secret(gs, g) != NULL && k < JOB_KINDS;
-		     k++) {
-			due = &gs->all[g].due[k];
-			if (!may(gs, g, k))
-				continue;
-			if (*due <= gs->now_ms &&
-			    start(gs, g, (enum job_kind)k, 0, none, none) !=
-				NULL)
-				*due = gs->now_ms + BUSY_MS;
-			if (*due != 0 && *due < first)
-				first = *due;
-		}
-	return job_tick(&gs->jobs, gs->now_ms) < first
-	    ? job_tick(&gs->jobs, gs->now_ms)
-	    : first;
+		     k++)
+			if ((at = begin(gs, g, (enum job_kind)k)) < first)
+				first = at;
+	return first;
 }
 
 /* Commands. */
@@ -525,29 +521,29 @@ gateway_enroll(struct gateways *gs, uint32_t g, uint32_t cookie,
 }
 
 const char *
-gateway_import(
-    struct gateways *gs, uint32_t g, const struct span f[CRED_FIELDS])
+gateway_import(struct gateways *gs, uint32_t g, struct span id,
+    struct span secret, struct span delivery_key, struct span wake_url)
 {
-	const char *why = not_changeable(gs, g),
-		   *name = gateway_secret(gs, g)->name;
-	struct gateway *gw = &gs->all[g];
+	const struct span f[CRED_FIELDS] = {
+	    [CRED_ASKED] = span_str(gs->all[g].asked),
+	    [CRED_ID] = id,
+	    [CRED_HOW] = SPAN_LIT("imported"),
+	    [CRED_WAKE_URL] = wake_url,
+	    [CRED_SECRET] = secret,
+	    [CRED_DELIVERY_KEY] = delivery_key,
+	};
+	const char *why = not_changeable(gs, g);
 	struct cred c;
 
 	if (why != NULL)
 		return why;
-	if (cred_make(&c, f) != NULL)
+	if (compose(gs, g, &c, f) != NULL)
 		return refuse(gs, "bad_request",
 		    "id or secret are empty, too long, or no text");
-	if (cred_save(&c, gs->dir, name, gs->text, sizeof(gs->text)) == -1) {
-		cred_free(&c);
+	if (install(gs, g, &c) == -1)
 		return "storage";
-	}
 	job_cancel(&gs->jobs, g, "an import came before it ended");
-	gw->refused = 0;
-	gw->why[0] = '\0';
-	gw->due[JOB_PROVISION] = 0;
-	gateway_end_mark(gs, g);
-	adopt(gs, g, &c);
+	gs->all[g].due[JOB_PROVISION] = 0;
 	return NULL;
 }
 

@@ -12,6 +12,13 @@
 #include "secret.h"
 #include "store.h"
 
+/* What the connector refuses before it ever worked is provisioned again, so
+ * often, after so long and then ever more rarely. */
+#define GATEWAY_RENEWALS   5
+#define GATEWAY_RENEWAL_MS 5000
+/* A policy that is refused is sent so often. */
+#define GATEWAY_POLICY_TRIES 5
+
 /* What secrets are used for: a link, and the kinds of jobs. */
 enum { USE_LINK, USE_JOB, USES = USE_JOB + JOB_KINDS };
 
@@ -76,8 +83,8 @@ uint64_t gateway_tick(struct gateways *gs);
 /* Operators' commands.  NULL, or a code with the sentence in gs->text. */
 const char *gateway_enroll(struct gateways *gs, uint32_t g, uint32_t cookie,
     struct span token, struct span id, struct span wake_url);
-const char *gateway_import(
-    struct gateways *gs, uint32_t g, const struct span f[CRED_FIELDS]);
+const char *gateway_import(struct gateways *gs, uint32_t g, struct span id,
+    struct span secret, struct span delivery_key, struct span wake_url);
 const char *gateway_forget(struct gateways *gs, uint32_t g);
 
 #endif

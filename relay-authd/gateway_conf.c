@@ -54,6 +54,34 @@ gateway_item(struct gateways *gs, struct msg *m)
 	return plan_add(&gw->next, m);
 }
 
+/* Standing. */
+
+void
+gateway_save_standing(struct gateways *gs, uint32_t g)
+{
+	const struct gateway *gw = &gs->all[g];
+	const struct secret *s = gateway_secret(gs, g);
+
+	if (gs->dir != -1 && plan_url(&gw->plan).len > 0 &&
+	    standing_save(&gw->standing, gs->dir, plan_url(&gw->plan),
+		span_str(gw->asked), gs->text, sizeof(gs->text)) == -1)
+		log_err("standing", s == NULL ? NULL : s->name,
+		    "a restart will not know it: %s", gs->text);
+}
+
+void
+gateway_end_mark(struct gateways *gs, uint32_t g)
+{
+	struct standing *st = &gs->all[g].standing;
+
+	if (!st->worked && st->revoked_at == 0)
+		return;
+	memset(st, 0, sizeof(*st));
+	gateway_save_standing(gs, g);
+}
+
+/* Settings. */
+
 /* The staged settings are those lived by. */
 static void
 take_plan(struct gateways *gs, uint32_t g, const struct secret *is)

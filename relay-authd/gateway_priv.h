@@ -11,6 +11,8 @@ struct secret *gateway_secret(struct gateways *gs, uint32_t g);
 int gateway_provisioned(const struct gateway *gw);
 /* Let the supervisor keep what was provisioned, or nothing. */
 void gateway_keep(struct gateways *gs, uint32_t g);
+/* The standing is another one. */
+void gateway_save_standing(struct gateways *gs, uint32_t g);
 /* The credential is another one, by somebody's will. */
 void gateway_end_mark(struct gateways *gs, uint32_t g);
 /* What stands in the table of secrets where nothing is pinned. */

@@ -11,11 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../../relay-authd/gateway.h"
+#include "gateway.h"
 #include "secmem.h"
 #include "token.h"
 
 #define WORLD_OUT 512
+
+#define NOTHING(w, type) assert_null(world_next(w, type))
 
 struct world {
 	struct secrets secrets;
@@ -309,6 +311,29 @@ world_refuse(struct world *w, unsigned status)
 		.reason = SPAN_LIT("go away")});
 }
 
+/* The identity token is there, and the connector gives this; or also a
+ * configuration before. */
+static inline void
+world_again(struct world *w, const char *secret)
+{
+	world_secret(w, WANT_IDENTITY, "id-token", "");
+	world_grant(w, secret);
+}
+
+static inline void
+world_begin(struct world *w)
+{
+	world_commit(w);
+	world_secret(w, WANT_IDENTITY, "id-token", "");
+}
+
+static inline void
+world_provision(struct world *w, const char *secret)
+{
+	world_begin(w);
+	world_grant(w, secret);
+}
+
 /* The engine says something of gateway 0. */
 static inline void
 world_engine(struct world *w, enum msg_type type, uint64_t conn)
@@ -373,6 +398,14 @@ world_stop(struct world *w, int crash)
 	for (size_t i = 0; i < w->nout; i++)
 		free(w->out[i].k);
 	w->nout = w->seen = 0;
+}
+
+/* It ends so, and the next one begins. */
+static inline void
+world_restart(struct world *w, int crash)
+{
+	world_stop(w, crash);
+	world_start(w);
 }
 
 static inline int

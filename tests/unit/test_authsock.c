@@ -10,14 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../../relay-authd/secret.c"
-
-#include "../../relay-authd/gateway.c"
-
-#include "../../relay-authd/gateway_conf.c"
-
-#include "../../relay-authd/authsock.c"
-
+#include "authsock.h"
 #include "authd_world.h"
 
 struct scene {
