@@ -2,6 +2,7 @@
 /* auth.sock: each command's answers, who is let in, and what is bounded. */
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <event2/event.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -114,6 +115,33 @@ test_bad_requests(void **state)
 	HAS(say(s, "{\"cmd\":\"forget\"}\n"), "\"code\":\"no_gateway\"");
 }
 
+/* Which gateways there are, as far as there is room. */
+static void
+test_unknown_gateway(void **state)
+{
+	static const char *const ask =
+	    "{\"cmd\":\"forget\",\"gateway\":\"mian\"}\n";
+	struct scene *s = *state;
+	struct secret *live = s->w->secrets.live;
+
+	HAS(say(s, ask), "no gateway mian; configured: main\"");
+	strlcpy(live[7].name, "second", sizeof(live[7].name));
+	live[7].present = 1;
+	live[0].present = 0;
+	HAS(say(s, ask), "no gateway mian; configured: second\"");
+	live[0].present = 1;
+	HAS(say(s, ask), "configured: main, second\"");
+	for (int g = 8; g < 30; g++) {
+		snprintf(live[g].name, sizeof(live[g].name), "%032d", g);
+		live[g].present = 1;
+	}
+	HAS(say(s, ask), "configured: main, second, 000000000000000000000000");
+	HAS(s->text, " and 18 more\"");
+	memset(live, 0, 30 * sizeof(*live));
+	HAS(say(s, ask), "no gateway mian; none is configured\"");
+	world_commit(s->w);
+}
+
 static void
 test_import_and_forget(void **state)
 {
@@ -208,6 +236,67 @@ test_long_lines(void **state)
 	assert_true(read(s->fd, line, 1) <= 0);
 }
 
+/* The longest line is taken, one more is not, though its end is there. */
+static void
+test_longest_line(void **state)
+{
+	static char line[AUTHSOCK_LINE + 2];
+	struct scene *s = *state;
+	static const char cmd[] = "{\"cmd\":\"credentials\"";
+
+	for (size_t len = AUTHSOCK_LINE; len <= AUTHSOCK_LINE + 1; len++) {
+		memset(line, ' ', len);
+		memcpy(line, cmd, sizeof(cmd) - 1);
+		line[len - 1] = '}';
+		line[len] = '\n';
+		for (size_t at = 0, n; at < len + 1; at += n) {
+			n = len + 1 - at < 4096 ? len + 1 - at : 4096;
+			assert_int_equal(write(s->fd, line + at, n), n);
+			event_base_loop(s->base, EVLOOP_NONBLOCK);
+		}
+		HAS(heard(s, s->fd),
+		    len == AUTHSOCK_LINE ? "\"ok\":true"
+					 : "the line is too long");
+	}
+}
+
+/* Neither a line nor what was taken out of it can be read by the kernel for
+ * somebody else, as it could anywhere else. */
+static void
+peek(const struct linesock_client *c, struct span line, void *arg)
+{
+	struct scene *s = arg;
+	struct iovec to = {s->text, line.len}, from;
+
+	(void)c;
+	memcpy(&from.iov_base, &line.p, sizeof(line.p));
+	from.iov_len = line.len;
+	assert_int_equal(process_vm_readv(getpid(), &to, 1, &from, 1, 0), -1);
+	from.iov_base = s->as.room;
+	assert_int_equal(process_vm_readv(getpid(), &to, 1, &from, 1, 0), -1);
+	from.iov_base = s;
+	assert_int_equal(
+	    process_vm_readv(getpid(), &to, 1, &from, 1, 0), line.len);
+	s->as.arg = s;
+}
+
+static void
+test_secret_memory(void **state)
+{
+	struct scene *s = *state;
+	unsigned flags;
+
+	close(secmem_fd(1, &flags));
+	if (flags & SECMEM_FALLBACK)
+		skip();
+	linesock_free(s->as.sock);
+	s->as.sock = linesock_new(s->base, -1, geteuid(), 100, peek, s);
+	close(s->fd);
+	s->fd = client(s);
+	say(s, "hush\n");
+	assert_ptr_equal(s->as.arg, s); /* it was looked at */
+}
+
 static void
 test_so_many_clients(void **state)
 {
@@ -254,10 +343,13 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    SCENE_TEST(test_bad_requests),
+	    SCENE_TEST(test_unknown_gateway),
 	    SCENE_TEST(test_import_and_forget),
 	    SCENE_TEST(test_import_refused),
 	    SCENE_TEST(test_enrolment_is_answered_at_its_end),
 	    SCENE_TEST(test_long_lines),
+	    SCENE_TEST(test_longest_line),
+	    SCENE_TEST(test_secret_memory),
 	    SCENE_TEST(test_so_many_clients),
 	    SCENE_TEST(test_strangers),
 	};

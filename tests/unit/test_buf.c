@@ -153,6 +153,30 @@ test_shrinking_keeps_the_content_and_the_bound(void **state)
 
 /* Any order of adding and draining: the bytes come out as a counter. */
 static void
+test_memory_of_the_callers(void **state)
+{
+	char room[65], zero[65] = {0};
+	struct buf b;
+
+	(void)state;
+	memset(room, 'x', sizeof(room));
+	buf_over(&b, room, sizeof(room));
+	assert_int_equal(buf_add(&b, zero, 40), 0);
+	buf_drain(&b, 39);
+	/* Room is made within it, and nowhere else. */
+	assert_int_equal(buf_addf(&b, "%063d", 7), 0);
+	assert_int_equal(buf_len(&b), 64);
+	assert_int_equal(buf_add(&b, "y", 1), -1);
+	buf_shrink(&b);
+	assert_ptr_equal(buf_span(&b).p, room);
+	assert_int_equal(room[63], '7');
+	buf_free(&b);
+	assert_memory_equal(room, zero, sizeof(room));
+	assert_int_equal(buf_add(&b, "again", 5), 0);
+	assert_memory_equal(room, "again", 5);
+}
+
+static void
 test_a_long_queue_stays_in_order(void **state)
 {
 	unsigned in = 0, out = 0, round, i, n, seed = 1;
@@ -196,6 +220,7 @@ main(void)
 	    cmocka_unit_test(test_reserved_room_is_written_and_committed),
 	    cmocka_unit_test(test_formatting_may_end_at_the_end_of_the_memory),
 	    cmocka_unit_test(test_shrinking_keeps_the_content_and_the_bound),
+	    cmocka_unit_test(test_memory_of_the_callers),
 	    cmocka_unit_test(test_a_long_queue_stays_in_order),
 	};
 
