@@ -14,6 +14,7 @@
 
 #include "log.h"
 #include "pipe.h"
+#include "secmem.h"
 
 /* Packets handled or sent in one turn of the loop: the others wait no longer
  * than those take. */
@@ -90,12 +91,30 @@ enter(struct pipe *p)
 	p->busy++;
 }
 
+/* What goes between relay-authd and an exchange holds secrets, both ways: its
+ * packets are composed and taken apart in secret memory. */
+static int
+is_secret(enum role self, enum role peer)
+{
+	return (self == ROLE_AUTHD && peer == ROLE_XCHG) ||
+	    (self == ROLE_XCHG && peer == ROLE_AUTHD);
+}
+
+static void
+release(struct pipe *p)
+{
+	if (is_secret(p->self, p->peer))
+		secmem_unmap(p, sizeof(*p));
+	else
+		freezero(p, sizeof(*p));
+}
+
 /* Leave a callback; the pipe may be no more afterwards. */
 static void
 leave(struct pipe *p)
 {
 	if (--p->busy == 0 && p->freed)
-		freezero(p, sizeof(*p));
+		release(p);
 }
 
 /* Read no more, and say why: an offence, or (NULL) the end. */
@@ -502,7 +521,9 @@ pipe_new(struct event_base *base, int fd, enum role self, enum role peer,
 	struct pipe *p;
 	int fl;
 
-	if ((p = calloc(1, sizeof(*p))) == NULL)
+	p = is_secret(self, peer) ? secmem_new(sizeof(*p), NULL)
+				  : calloc(1, sizeof(*p));
+	if (p == NULL)
 		return NULL;
 	p->base = base;
 	p->fd = fd;
@@ -516,7 +537,7 @@ pipe_new(struct event_base *base, int fd, enum role self, enum role peer,
 	    fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 ||
 	    (base != NULL && make_events(p) == -1)) {
 		free_events(p);
-		free(p);
+		release(p);
 		return NULL;
 	}
 	return p;

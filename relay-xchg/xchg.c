@@ -482,12 +482,13 @@ main(int argc, char *argv[])
 			die("OpenSSL cannot be set up");
 		load_bundle(&x);
 	}
-	ladder_climb(&x.ladder);
-	xchg_mem_secret();
+	/* Before the climb, after which no secret memory is to be had. */
 	x.authd =
 	    pipe_new(NULL, FD_PEER, ROLE_XCHG, ROLE_AUTHD, &authd_ops, &x);
 	if (x.authd == NULL)
 		die("pipe to relay-authd: %s", strerror(errno));
+	ladder_climb(&x.ladder);
+	xchg_mem_secret();
 	while (!x.asked)
 		if (!wait_for(&x, -1, 0))
 			die("no request came " LATE);
