@@ -10,7 +10,8 @@ import pytest
 
 import inject
 from issued import (EXCHANGE_TIMEOUT_S, ask, enroll, enrolled, files_with,
-                    owner, store, stored, ticket, wait_reason)
+                    owner, store, stored, ticket, wait_credential,
+                    wait_reason)
 from stepper import Stepper
 from test_outside import uid_of
 
@@ -26,7 +27,9 @@ def test_what_is_on_the_disk(host, issuer):
     assert re.match(r"\S*\s*\S*1\b", text), "no version in the first line"
     assert files_with(issuer.gateway().secrets[0], host.dir) == [
         str(stored(host))]
-    assert {p.name.partition(".")[0] for p in store(host).iterdir()} <= {
+    # Its standing is written when it has worked.
+    wait_credential(host, lambda e: e["worked"], "to have worked")
+    assert {p.name.partition(".")[0] for p in store(host).iterdir()} == {
         "credential", "standing"}
 
 
