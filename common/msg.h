@@ -41,6 +41,14 @@ enum cred_source {
 	CRED_PROVISIONED, /* in memory only */
 	CRED_LAST = CRED_PROVISIONED
 };
+/* What becomes of the secret that a gateway lives by. */
+enum cred_keep {
+	KEEP_NOT,
+	KEEP_WORKING, /* it stays where the one given cannot be taken */
+	KEEP_AS_IS,   /* it stays, also when there is none; without one that is
+		       * pinned the message counts */
+	KEEP_LAST = KEEP_AS_IS
+};
 /* What a gateway's dials may go to. */
 enum endpoint {
 	ENDPOINT_CONNECTOR,

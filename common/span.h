@@ -42,6 +42,13 @@ span_copy(char *to, size_t cap, struct span s)
 	to[s.len] = '\0';
 }
 
+/* At most its last n bytes: a path's end says more than its beginning. */
+static inline struct span
+span_tail(struct span s, size_t n)
+{
+	return s.len <= n ? s : (struct span){s.p + s.len - n, n};
+}
+
 /* Without the white space around it. */
 static inline struct span
 span_trim(struct span s)

@@ -213,6 +213,15 @@ vault_read(struct vault *v, int fd, size_t max, const char **why)
 }
 
 struct span
+vault_carry(struct vault *v, struct span text, const char **why)
+{
+	const struct span s = text.p == NULL ? text : keep(v, text);
+
+	*why = s.p == NULL && text.p != NULL ? v->why : NULL;
+	return s;
+}
+
+struct span
 vault_put(struct vault *v, struct span text, size_t max, const char **why)
 {
 	struct span s = {NULL, 0};

@@ -41,6 +41,10 @@ struct span vault_read(struct vault *v, int fd, size_t max, const char **why);
 struct span
 vault_put(struct vault *v, struct span text, size_t max, const char **why);
 
+/* Copy a text that is lived by into the stage; one that is absent stays so, and
+ * is no failure. */
+struct span vault_carry(struct vault *v, struct span text, const char **why);
+
 /* Live by the stage: the old half is cleansed, and is the next stage. */
 void vault_commit(struct vault *v);
 /* Cleanse the stage. */

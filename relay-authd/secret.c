@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "log.h"
 #include "secret.h"
 
 /* Bytes of all secrets together: LIMIT_GATEWAYS of 64 hex digits, and four
@@ -53,6 +54,9 @@ const char *
 secret_add(struct secrets *s, const struct msg_conf_credential *m, int fd)
 {
 	struct secret *c = &s->stage[m->gateway];
+	const struct secret *now = &s->live[m->gateway];
+	/* The phrase must not be cut off. */
+	const struct span label = span_tail(m->label, 90);
 	const char *why;
 
 	if (c->present)
@@ -67,18 +71,26 @@ secret_add(struct secrets *s, const struct msg_conf_credential *m, int fd)
 	span_copy(c->name, sizeof(c->name), m->name);
 	span_copy(c->id, sizeof(c->id), m->id);
 	c->source = (enum cred_source)m->source;
-	if (fd == -1) {
+	if (fd == -1)
 		span_copy(c->reason, sizeof(c->reason), m->label);
-		return NULL;
-	}
-	c->text = vault_read(&s->vault, fd, LIMIT_SECRET, &why);
-	if (c->text.p == NULL)
-		/* The end of a long path says more than its beginning, and the
-		 * phrase must not be cut off. */
+	else if ((c->text = vault_read(&s->vault, fd, LIMIT_SECRET, &why)).p ==
+	    NULL)
 		snprintf(c->reason, sizeof(c->reason), "%.*s: %s",
-		    (int)(m->label.len < 90 ? m->label.len : 90),
-		    m->label.p + (m->label.len < 90 ? 0 : m->label.len - 90),
-		    why);
+		    (int)label.len, label.p, why);
+	if (c->text.p != NULL || m->keep == KEEP_NOT ||
+	    (m->keep == KEEP_WORKING && now->text.p == NULL))
+		return NULL;
+	if (fd != -1)
+		log_warn("credential", c->name,
+		    "%s: put a good one there; what was taken stays in use",
+		    c->reason);
+	c->pinned = 0; /* then it is lent again */
+	if (now->pinned) {
+		*c = *now;
+		c->text = vault_carry(&s->vault, now->text, &why);
+		if (why != NULL)
+			strlcpy(c->reason, why, sizeof(c->reason));
+	}
 	return NULL;
 }
 
@@ -109,10 +121,9 @@ secret_check(const struct secrets *s, char *why, size_t cap)
 	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++) {
 		c = &s->stage[g];
 		now = &s->live[g];
-		if (!c->present || !c->pinned || c->text.p != NULL)
-			continue;
 		/* One that has none already loses nothing. */
-		if (now->present && now->text.p == NULL)
+		if (!c->present || !c->pinned || c->text.p != NULL ||
+		    (now->present && now->text.p == NULL))
 			continue;
 		snprintf(why, cap, "the secret of gateway %s: %s", c->name,
 		    c->reason);
@@ -143,6 +154,9 @@ settle(struct secrets *s, uint32_t gateway, int64_t now, uint64_t now_ms)
 	}
 	if (is->pinned)
 		is->since = now;
+	if (is->pinned && was->present && is->text.p != NULL)
+		log_info("credential", is->name,
+		    "another pinned secret was taken: the next dial uses it");
 	s->history[gateway].generation++;
 }
 

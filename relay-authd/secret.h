@@ -44,7 +44,8 @@ void secret_close(struct secrets *s);
 /* Begin a stage, and forget one. */
 void secret_stage(struct secrets *s);
 /* Stage a gateway's credential; fd (or -1) stays the caller's.  A secret that
- * cannot be taken is none, and its entry says why.  NULL, or a phrase: such an
+ * cannot be taken is none, and its entry says why, unless m->keep says that
+ * the one lived by stays.  NULL, or a phrase: such an
  * item must not be. */
 const char *
 secret_add(struct secrets *s, const struct msg_conf_credential *m, int fd);

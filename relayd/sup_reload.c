@@ -12,6 +12,7 @@
 #include "sup_conf.h"
 #include "sup_reload.h"
 #include "sup_slice.h"
+#include "sup_watch.h"
 
 /* A dialer has nothing to finish: it is told to go, and soon gone. */
 #define REPLACE_MS 500
@@ -222,6 +223,15 @@ sup_reload_refused(struct sup_child *c, const char *why)
 		sup_reload_abort(s, text);
 		return;
 	}
+	/* Only secrets that changed: it goes on with those it has. */
+	if (c->committed) {
+		sup_slice_abort(c);
+		sup_child_deadline(c, 0, NULL);
+		log_warn("credential", NULL,
+		    "secrets that changed are not taken: %s", why);
+		sup_watch_taken(s);
+		return;
+	}
 	c->slice = SLICE_NONE;
 	sup_child_deadline(c, 0, NULL);
 	if (s->phase == PHASE_STARTING) {
@@ -234,14 +244,36 @@ sup_reload_refused(struct sup_child *c, const char *why)
 	sup_child_kill(c, text);
 }
 
+/* Without an answer it is killed; its successor begins with all of it. */
+static void
+await_answer(struct sup_child *c)
+{
+	sup_child_deadline(
+	    c, STEP_MS, "it left its configuration unanswered for 10 s");
+}
+
+void
+sup_reload_secrets(struct supervisor *s)
+{
+	struct sup_child *authd = &s->child[ROLE_AUTHD];
+	struct conf_error e;
+	char text[sizeof(e.text) + 64];
+
+	await_answer(authd);
+	if (sup_slice_refresh(authd, s->plan, &e) == 0)
+		return;
+	snprintf(text, sizeof(text), "secrets that changed cannot be sent (%s)",
+	    e.text);
+	sup_child_kill(authd, text);
+}
+
 void
 sup_reload_started(struct sup_child *c)
 {
 	struct conf_error e;
 	char text[sizeof(e.text) + 64];
 
-	sup_child_deadline(
-	    c, STEP_MS, "it left its configuration unanswered for 10 s");
+	await_answer(c);
 	if (sup_slice_send(c, c->sup->plan, 1, &e) == 0)
 		return;
 	snprintf(text, sizeof(text), "its configuration cannot be sent (%s)",
@@ -336,6 +368,7 @@ cannot(struct supervisor *s, int asked, char *text, size_t cap)
 void
 sup_reload_begin(struct supervisor *s, int asked, uint32_t corr)
 {
+	struct sup_child *authd = &s->child[ROLE_AUTHD];
 	struct timespec ts;
 	struct conf_error e;
 	struct sup_plan *p;
@@ -345,6 +378,11 @@ sup_reload_begin(struct supervisor *s, int asked, uint32_t corr)
 	if ((why = cannot(s, asked, text, sizeof(text))) != NULL) {
 		answer(s, asked, corr, 0, why);
 		return;
+	}
+	/* Secrets that changed are among what is loaded now. */
+	if (authd->slice != SLICE_NONE) {
+		sup_child_deadline(authd, 0, NULL);
+		sup_slice_abort(authd);
 	}
 	s->reload.asked = asked;
 	s->reload.corr = corr;

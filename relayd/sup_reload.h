@@ -14,6 +14,8 @@
  * this correlation; else it was a signal, which waits for children that are
  * being restarted, and for a reload under way. */
 void sup_reload_begin(struct supervisor *s, int asked, uint32_t corr);
+/* relay-authd, which lives by the plan, is given those secrets that are due. */
+void sup_reload_secrets(struct supervisor *s);
 /* A child runs: its slice. */
 void sup_reload_started(struct sup_child *c);
 /* A child can, or cannot, take its slice. */

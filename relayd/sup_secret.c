@@ -63,10 +63,6 @@ open_failed(int error, char *why, size_t whylen)
 {
 	const char *todo = "";
 
-	if (error == ELOOP) {
-		strlcpy(why, "is a symbolic link: name the file", whylen);
-		return;
-	}
 	if (error == ENOENT)
 		todo = ": put the file there, or correct the path";
 	else if (error == EACCES)
@@ -92,26 +88,14 @@ checked(int fd, const char *user, mode_t mask, char *why, size_t whylen)
 	return -1;
 }
 
-static int
-open_checked(const char *path, int flags, const char *user, mode_t mask,
-    char *why, size_t whylen)
-{
-	return checked(open(path, OPEN_FLAGS | flags), user, mask, why, whylen);
-}
-
-int
-sup_secret_open(const char *path, const char *user, char *why, size_t whylen)
-{
-	return open_checked(path, O_NOFOLLOW, user, MODE_FILE, why, whylen);
-}
-
 /*
- * An identity token's file.  Who replaces it as a whole directory (projected
- * volumes do) has a symbolic link at its place: that may lead to a file beside
- * or below it, and nowhere else.
+ * Who replaces a file as a whole directory (projected volumes do) has a
+ * symbolic link at its place: that may lead to a file beside or below it, and
+ * nowhere else.
  */
 static int
-token_open(const char *path, char *why, size_t whylen)
+open_checked(
+    const char *path, const char *user, mode_t mask, char *why, size_t whylen)
 {
 	struct open_how how = {.flags = OPEN_FLAGS,
 	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
@@ -134,96 +118,122 @@ token_open(const char *path, char *why, size_t whylen)
 		    whylen);
 		return -1;
 	}
-	return checked(fd, role_row(ROLE_AUTHD)->user, MODE_TOKEN, why, whylen);
+	return checked(fd, user, mask, why, whylen);
+}
+
+int
+sup_secret_open(const char *path, const char *user, char *why, size_t whylen)
+{
+	return open_checked(path, user, MODE_FILE, why, whylen);
 }
 
 /* "PATH: why", within what a reason may have. */
 static void
 failed(struct sup_cred *c, const char *path, const char *why)
 {
-	const int most = LIMIT_REASON / 2;
-	const int len = (int)strlen(path);
+	const struct span end = span_tail(span_str(path), LIMIT_REASON / 2);
 
-	/* A path's end says more than its beginning. */
 	c->fd = -1;
-	snprintf(c->label, LIMIT_REASON + 1, "%s%s: %s", len > most ? "…" : "",
-	    path + (len > most ? len - most : 0), why);
+	snprintf(c->label, LIMIT_REASON + 1, "%s%.*s: %s",
+	    end.p > path ? "…" : "", (int)end.len, end.p, why);
 }
 
-/* What is named goes before any other secret, also when it cannot be used. */
-static void
-bad(struct sup_cred *c, enum cred_source source, const char *path,
-    const char *why)
-{
-	c->bad = 1;
-	c->source = source;
-	failed(c, path, why);
-}
-
-/* What the service manager laid ready.  1 when there was a file, good or
- * bad. */
+/* The place of the file that the service manager laid ready, if it did. */
 static int
-from_directory(struct sup_cred *c, const char *dir, const char *gateway)
+in_directory(
+    char path[LIMIT_PATH + 1], const struct sup_env *e, const char *gateway)
 {
 	static const char *const prefix[] = {"", "relayd."};
-	char path[LIMIT_PATH + 1], why[LIMIT_REASON];
+	const char *dir = sup_env_get(e, "CREDENTIALS_DIRECTORY");
 	size_t i;
 	int n;
 
-	for (i = 0; i < 2; i++) {
-		n = snprintf(path, sizeof(path), "%s/%s%s.secret", dir,
+	for (i = 0; dir != NULL && i < 2; i++) {
+		n = snprintf(path, LIMIT_PATH + 1, "%s/%s%s.secret", dir,
 		    prefix[i], gateway);
-		if (n < 0 || (size_t)n >= sizeof(path) ||
-		    (faccessat(AT_FDCWD, path, F_OK, 0) == -1 &&
-			errno == ENOENT))
-			continue;
-		c->fd = open_checked(path, 0, role_row(ROLE_AUTHD)->user,
-		    MODE_DIRECTORY, why, sizeof(why));
-		if (c->fd != -1) {
-			c->source = CRED_DIRECTORY;
-			strlcpy(c->label, path, sizeof(c->label));
-		} else
-			bad(c, CRED_DIRECTORY, path, why);
-		return 1;
+		if (n >= 0 && n <= LIMIT_PATH &&
+		    (faccessat(AT_FDCWD, path, F_OK, 0) == 0 ||
+			errno != ENOENT))
+			return 1;
 	}
 	return 0;
+}
+
+/* A file is there, or is named: it counts, good or bad. */
+static void
+take_file(struct sup_cred *c, enum cred_source source, const char *path, int fd,
+    const char *why)
+{
+	c->fd = fd;
+	c->source = source;
+	if (fd != -1) {
+		strlcpy(c->label, path, sizeof(c->label));
+		return;
+	}
+	c->bad = 1;
+	failed(c, path, why);
+}
+
+void
+sup_cred_none(struct sup_cred *c, const struct conf_gateway *g)
+{
+	memset(c, 0, sizeof(*c));
+	c->fd = -1;
+	c->source = CRED_NONE;
+	snprintf(c->label, sizeof(c->label),
+	    "no secret: set secret.file, or GATEWAY_RELAY_SECRET, or put "
+	    "%s.secret into the service's credential directory",
+	    g->name);
+}
+
+static int
+in_environment(const struct sup_env *e, const struct conf_gateway *g)
+{
+	return g->secret.from_env && e->sealed[SEALED_SECRET] != -1;
 }
 
 void
 sup_cred_open(
     struct sup_cred *c, const struct sup_env *e, const struct conf_gateway *g)
 {
-	char why[LIMIT_REASON];
-	const char *dir;
+	const char *user = role_row(ROLE_AUTHD)->user;
+	char path[LIMIT_PATH + 1], why[LIMIT_REASON];
+	int fd;
 
-	memset(c, 0, sizeof(*c));
-	c->fd = -1;
-	c->source = CRED_NONE;
-	if (g->secret.from_env && e->sealed[SEALED_SECRET] != -1) {
+	sup_cred_none(c, g);
+	if (in_environment(e, g)) {
 		c->fd = e->sealed[SEALED_SECRET];
 		c->borrowed = 1;
 		c->source = CRED_ENV;
 		strlcpy(c->label, "environment: GATEWAY_RELAY_SECRET",
 		    sizeof(c->label));
-		return;
+	} else if (g->secret.file != NULL) {
+		fd = sup_secret_open(g->secret.file, user, why, sizeof(why));
+		take_file(c, CRED_FILE, g->secret.file, fd, why);
+	} else if (in_directory(path, e, g->name)) {
+		fd = checked(open(path, OPEN_FLAGS), user, MODE_DIRECTORY, why,
+		    sizeof(why));
+		take_file(c, CRED_DIRECTORY, path, fd, why);
 	}
-	if (g->secret.file != NULL) {
-		c->fd = sup_secret_open(g->secret.file,
-		    role_row(ROLE_AUTHD)->user, why, sizeof(why));
-		if (c->fd != -1) {
-			c->source = CRED_FILE;
-			strlcpy(c->label, g->secret.file, sizeof(c->label));
-		} else
-			bad(c, CRED_FILE, g->secret.file, why);
-		return;
-	}
-	if ((dir = sup_env_get(e, "CREDENTIALS_DIRECTORY")) != NULL &&
-	    from_directory(c, dir, g->name))
-		return;
-	snprintf(c->label, sizeof(c->label),
-	    "no secret: set secret.file, or GATEWAY_RELAY_SECRET, or put "
-	    "%s.secret into the service's credential directory",
-	    g->name);
+}
+
+int
+sup_cred_stamp(struct sup_stamp *stamp, const struct sup_env *e,
+    const struct conf_gateway *g)
+{
+	char found[LIMIT_PATH + 1];
+	const char *path = g->secret.file;
+	struct stat st;
+
+	memset(stamp, 0, sizeof(*stamp));
+	if (in_environment(e, g))
+		return 0;
+	if (path == NULL && in_directory(found, e, g->name))
+		path = found;
+	if (path != NULL && stat(path, &st) == 0)
+		*stamp = (struct sup_stamp){
+		    st.st_dev, st.st_ino, st.st_size, st.st_mtim, st.st_ctim};
+	return path != NULL || sup_env_get(e, "CREDENTIALS_DIRECTORY") != NULL;
 }
 
 void
@@ -257,7 +267,9 @@ want_identity(
 	else if (g->token.file == NULL)
 		failed(c, "identity_token",
 		    "neither a file nor a variable of the environment");
-	else if ((c->fd = token_open(g->token.file, why, sizeof(why))) == -1)
+	else if ((c->fd =
+			 open_checked(g->token.file, role_row(ROLE_AUTHD)->user,
+			     MODE_TOKEN, why, sizeof(why))) == -1)
 		failed(c, g->token.file, why);
 }
 

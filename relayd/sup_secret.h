@@ -12,6 +12,7 @@
 
 #include "conf.h"
 #include "msg.h"
+#include "sup_slot.h"
 
 /* Secrets that come by environment: each rests in a descriptor of sealed
  * memory (secmem_seal), or is -1. */
@@ -94,6 +95,12 @@ struct sup_cred {
  * what to do. */
 void sup_cred_open(
     struct sup_cred *c, const struct sup_env *e, const struct conf_gateway *g);
+/* The same for a gateway whose secret is not looked for: that there is none. */
+void sup_cred_none(struct sup_cred *c, const struct conf_gateway *g);
+/* How the file stands in which sup_cred_open would find it, through symbolic
+ * links.  Whether it may lie in one at all. */
+int sup_cred_stamp(struct sup_stamp *stamp, const struct sup_env *e,
+    const struct conf_gateway *g);
 /*
  * Open what relay-authd wants anew: a file, or sealed memory of the
  * environment.  Never fails: without a descriptor label, of at most
@@ -106,8 +113,9 @@ void sup_cred_close(struct sup_cred *c);
 
 /*
  * Open a file that holds a secret, unread: a regular file of ours (or root's;
- * as root also of `user`, may be NULL) that others cannot read.  Returns the
- * descriptor or -1 with why filled.
+ * as root also of `user`, may be NULL) that others cannot read.  A symbolic
+ * link may lead to it from beside it or above.  Returns the descriptor or -1
+ * with why filled.
  */
 int
 sup_secret_open(const char *path, const char *user, char *why, size_t whylen);

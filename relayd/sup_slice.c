@@ -10,6 +10,7 @@
 #include "sup_conf.h"
 #include "sup_json.h"
 #include "sup_slice.h"
+#include "sup_watch.h"
 
 /* What the items of one slice have in common. */
 struct slice {
@@ -18,6 +19,7 @@ struct slice {
 	const struct sup_plan *p;
 	struct conf_error *e;
 	int fresh;
+	int refresh; /* the plan that is lived by, with secrets that changed */
 };
 
 static int
@@ -43,30 +45,59 @@ would_lose(const struct slice *sl, size_t i)
 	return !sl->fresh && strcmp(at->state, "unprovisioned") != 0;
 }
 
+/* A secret that changed does not cost the one before. */
+static enum cred_keep
+keep(const struct slice *sl, const struct sup_slot *at)
+{
+	if (!sl->refresh)
+		return KEEP_NOT;
+	return at->due ? KEEP_WORKING : KEEP_AS_IS;
+}
+
+/* No secret at all may be meant (it is enrolled later). */
+static void
+say_none(const struct slice *sl, const char *name, const struct sup_cred *cred,
+    enum cred_keep kept, size_t i)
+{
+	const int stays = kept != KEEP_NOT && would_lose(sl, i);
+
+	if (kept != KEEP_AS_IS)
+		log_say(cred->bad || stays ? LOG_WARNING : LOG_DEBUG,
+		    "credential", name, "%s%s", cred->label,
+		    stays ? "; what was taken stays in use" : "");
+}
+
 static int
 send_credential(struct slice *sl, size_t i)
 {
 	const struct conf_gateway *g = &sl->p->conf->gateway[i];
+	struct sup_slot *at = &sl->s->slots.slot[sl->p->slot[i]];
+	const enum cred_keep kept = keep(sl, at);
 	struct msg_conf_credential m;
 	struct sup_cred cred;
 	int r;
 
-	sup_cred_open(&cred, &sl->s->env, g);
-	if (cred.bad && would_lose(sl, i)) {
+	if (kept == KEEP_AS_IS) {
+		at->offered = at->taken;
+		sup_cred_none(&cred, g);
+	} else {
+		sup_watch_offer(at, &sl->s->env, g);
+		sup_cred_open(&cred, &sl->s->env, g);
+	}
+	if (kept == KEEP_NOT && cred.bad && would_lose(sl, i)) {
 		snprintf(sl->e->text, sizeof(sl->e->text),
 		    "gateways.%s.secret: %.970s", g->name, cred.label);
 		return -1;
 	}
-	/* At a start the gateway waits, and no other with it.  No secret at all
-	 * may be meant (it is enrolled later). */
+	/* At a start the gateway waits, and no other with it. */
 	if (cred.fd == -1)
-		log_say(cred.bad ? LOG_WARNING : LOG_DEBUG, "credential",
-		    g->name, "%s", cred.label);
+		say_none(sl, g->name, &cred, kept, i);
 	m.gateway = sl->p->slot[i];
 	m.name = span_str(g->name);
 	m.id = span_str(g->id);
 	m.source = cred.source;
 	m.label = span_str(cred.label);
+	m.keep = kept;
 	r = send_item(sl, MSG_CONF_CREDENTIAL, &m, cred.fd);
 	sup_cred_close(&cred);
 	return r;
@@ -383,25 +414,42 @@ static const struct {
     [ROLE_ENGINE] = {send_control, send_gateway},
 };
 
+static int
+send_slice(struct slice *sl, uint32_t generation)
+{
+	struct msg_conf_begin begin = {.generation = generation};
+	struct msg_conf_end end = {.generation = generation};
+	struct sup_child *c = sl->c;
+	size_t i;
+
+	c->slice_generation = generation;
+	if (send_item(sl, MSG_CONF_BEGIN, &begin, -1) == -1)
+		return -1;
+	c->slice = SLICE_SENT;
+	for (i = 0; i < sl->p->conf->ngateway; i++)
+		if (items[c->role].each(sl, i) == -1)
+			return -1;
+	if (items[c->role].all != NULL && items[c->role].all(sl) == -1)
+		return -1;
+	return send_item(sl, MSG_CONF_END, &end, -1);
+}
+
 int
 sup_slice_send(struct sup_child *c, const struct sup_plan *p, int fresh,
     struct conf_error *e)
 {
-	struct slice sl = {c->sup, c, p, e, fresh};
-	struct msg_conf_begin begin = {.generation = p->generation};
-	struct msg_conf_end end = {.generation = p->generation};
-	size_t i;
+	struct slice sl = {.s = c->sup, .c = c, .p = p, .e = e, .fresh = fresh};
 
-	c->slice_generation = p->generation;
-	if (send_item(&sl, MSG_CONF_BEGIN, &begin, -1) == -1)
-		return -1;
-	c->slice = SLICE_SENT;
-	for (i = 0; i < p->conf->ngateway; i++)
-		if (items[c->role].each(&sl, i) == -1)
-			return -1;
-	if (items[c->role].all != NULL && items[c->role].all(&sl) == -1)
-		return -1;
-	return send_item(&sl, MSG_CONF_END, &end, -1);
+	return send_slice(&sl, p->generation);
+}
+
+int
+sup_slice_refresh(
+    struct sup_child *c, const struct sup_plan *p, struct conf_error *e)
+{
+	struct slice sl = {.s = c->sup, .c = c, .p = p, .e = e, .refresh = 1};
+
+	return send_slice(&sl, ++c->sup->generation);
 }
 
 void
@@ -411,6 +459,8 @@ sup_slice_commit(struct sup_child *c)
 
 	c->slice = SLICE_NONE;
 	c->committed = 1;
+	if (c->role == ROLE_AUTHD)
+		sup_watch_taken(c->sup);
 	(void)pipe_send(c->pipe, MSG_CONF_COMMIT, 0, &m, -1);
 }
 

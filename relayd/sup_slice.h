@@ -13,6 +13,13 @@
  */
 int sup_slice_send(struct sup_child *c, const struct sup_plan *p, int fresh,
     struct conf_error *e);
+/*
+ * Send relay-authd the plan that it lives by once more, with those secrets that
+ * are due (sup_slot): the others stay as they are, and one that cannot be taken
+ * costs none that works.  0 or -1 as above.
+ */
+int sup_slice_refresh(
+    struct sup_child *c, const struct sup_plan *p, struct conf_error *e);
 /* CONF_COMMIT, CONF_ABORT of what was sent. */
 void sup_slice_commit(struct sup_child *c);
 void sup_slice_abort(struct sup_child *c);

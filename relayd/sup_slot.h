@@ -8,9 +8,19 @@
 #ifndef SUP_SLOT_H
 #define SUP_SLOT_H
 
+#include <sys/types.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "limit.h"
+
+/* A file as it was found; all 0: it cannot be found. */
+struct sup_stamp {
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec mtime, ctime;
+};
 
 struct sup_slot {
 	char name[LIMIT_NAME + 1]; /* "": free */
@@ -21,6 +31,10 @@ struct sup_slot {
 	char state[33];	       /* as the engine last told */
 	char reason[LIMIT_REASON + 1];
 	int64_t since; /* Unix seconds of that */
+	/* The file of its pinned secret: as relay-authd is being given it, as
+	 * it lives by it, and when it was last looked at. */
+	struct sup_stamp offered, taken, seen;
+	unsigned due; /* relay-authd is to have it */
 };
 
 struct sup_slots {

@@ -19,6 +19,7 @@
 #include "sup_conf.h"
 #include "sup_reload.h"
 #include "sup_sockets.h"
+#include "sup_watch.h"
 #include "sup_xchg.h"
 #include "supervisor.h"
 
@@ -423,7 +424,7 @@ loop_init(struct supervisor *s, struct conf_error *e)
 {
 	if ((s->base = event_base_new()) != NULL && events_init(s) == 0 &&
 	    sup_reload_init(s) == 0 && sup_xchg_init(s) == 0 &&
-	    sup_child_init(s) == 0)
+	    sup_watch_init(s) == 0 && sup_child_init(s) == 0)
 		return 0;
 	snprintf(e->text, sizeof(e->text), "event loop: %s", strerror(errno));
 	return -1;
@@ -455,6 +456,7 @@ cleanup(struct supervisor *s)
 		events_free(s);
 		sup_child_free(s);
 		sup_xchg_free(s);
+		sup_watch_free(s);
 		sup_reload_free(s);
 		event_base_free(s->base);
 	}

@@ -15,6 +15,7 @@
  *   sup_slot.c     the places of gateways
  *   sup_sockets.c  directories, lock, listening sockets
  *   sup_env.c, sup_secret.c, sup_proxy.c  what came by environment; secrets
+ *   sup_watch.c    secrets' files that change
  *   sup_xchg.c, sup_command.c  exchanges and token commands
  *   sup_spawn.c, sup_log.c  starting a program, and its standard error
  *   sup_state.c    state.json
@@ -153,7 +154,7 @@ struct supervisor {
 	int lock_fd, control_fd, status_fd, auth_fd;
 	struct sup_notify notify;
 	struct event *ev_term, *ev_int, *ev_hup, *ev_chld;
-	struct event *ev_ping, *ev_stop, *ev_state, *ev_watchdog;
+	struct event *ev_ping, *ev_stop, *ev_state, *ev_watchdog, *ev_watch;
 	uint64_t stop_ms; /* sup_now() of the signal */
 	enum { STOP_NOT, STOP_ENGINE, STOP_OTHERS, STOP_KILL } stopping;
 	char status[64]; /* as the service manager knows it */

@@ -312,6 +312,117 @@ room_has_an_end(void **state)
 	assert_non_null(strstr(all.stage[g].reason, "finds no room"));
 }
 
+/* A secret that is to take the place of another, or not. */
+static void
+offer(enum cred_keep keep, const char *text)
+{
+	struct msg_conf_credential m = credential(
+	    text == NULL ? CRED_NONE : CRED_FILE, text == NULL ? "none" : "/s");
+	int fd = text == NULL ? -1 : file_of(text, strlen(text));
+
+	m.keep = keep;
+	assert_null(secret_add(&all, &m, fd));
+	if (fd != -1)
+		close(fd);
+}
+
+static void
+check_kept(enum cred_keep keep, const char *text, const char *want)
+{
+	const uint32_t generation = all.history[0].generation;
+	const struct secret *s = secret_get(&all, 0);
+	const struct secret was = *s;
+	const int same = was.text.p != NULL && want != NULL &&
+	    span_eq(was.text, span_str(want));
+
+	secret_stage(&all);
+	offer(keep, text);
+	assert_null(
+	    secret_check(&all, (char[LIMIT_REASON + 1]){""}, LIMIT_REASON + 1));
+	assert_int_equal(secret_other(&all, 0), !same);
+	secret_commit(&all, NOW + 9, 2);
+	s = secret_get(&all, 0);
+	assert_true(span_eq(s->text, span_str(want)));
+	assert_int_equal(s->since, same ? was.since : NOW + 9);
+	assert_int_equal(all.history[0].generation, generation + !same);
+	assert_int_equal(s->source, want == NULL ? was.source : CRED_FILE);
+	/* What it was before lies nowhere. */
+	for (size_t i = 0; i < all.vault.halflen; i++)
+		assert_int_equal(all.vault.half[!all.vault.live][i], 0);
+}
+
+static void
+what_works_is_kept(void **state)
+{
+	(void)state;
+	take("abc", 3);
+	check_kept(KEEP_AS_IS, NULL, "abc");
+	check_kept(KEEP_WORKING, "", "abc");
+	check_kept(KEEP_WORKING, "two\nlines", "abc");
+	check_kept(KEEP_WORKING, NULL, "abc");
+	check_kept(KEEP_WORKING, "abc", "abc");
+	check_kept(KEEP_WORKING, "other", "other");
+	check_kept(KEEP_WORKING, " \n", "other");
+}
+
+static void
+what_does_not_work_is_not_kept(void **state)
+{
+	const struct secret *s = take("", 0);
+
+	(void)state;
+	assert_string_equal(s->reason, "/etc/s: is empty");
+	secret_stage(&all);
+	offer(KEEP_AS_IS, NULL);
+	secret_commit(&all, NOW, 1);
+	s = secret_get(&all, 0);
+	assert_true(s->pinned);
+	assert_string_equal(s->reason, "/etc/s: is empty");
+	secret_stage(&all);
+	offer(KEEP_WORKING, " ");
+	secret_commit(&all, NOW, 1);
+	assert_string_equal(
+	    secret_get(&all, 0)->reason, "/s: holds only white space");
+	secret_stage(&all);
+	offer(KEEP_WORKING, NULL);
+	secret_commit(&all, NOW, 1);
+	assert_false(secret_get(&all, 0)->pinned);
+	assert_string_equal(secret_get(&all, 0)->reason, "none");
+}
+
+/* A longer one must not cost another gateway's. */
+static void
+what_is_kept_needs_room(void **state)
+{
+	static char big[LIMIT_SECRET];
+	struct msg_conf_credential m = credential(CRED_NONE, "none");
+	char why[LIMIT_REASON + 1];
+	uint32_t g;
+
+	(void)state;
+	memset(big, 'x', sizeof(big));
+	secret_stage(&all);
+	add_text(0, "gw", "abc");
+	for (g = 1; g < SECRET_SPACE / LIMIT_SECRET; g++)
+		add(g, "gw", big, sizeof(big));
+	secret_commit(&all, NOW, 1);
+	secret_stage(&all);
+	add(0, "gw", big, sizeof(big));
+	for (m.keep = KEEP_AS_IS; g-- > 1;) {
+		m.gateway = g;
+		assert_null(secret_add(&all, &m, -1));
+	}
+	assert_null(secret_check(&all, why, sizeof(why)));
+	m.gateway = SECRET_SPACE / LIMIT_SECRET;
+	secret_stage(&all);
+	for (g = 0; g < SECRET_SPACE / LIMIT_SECRET; g++)
+		add(g == 1 ? (uint32_t)m.gateway : g, "gw", big, sizeof(big));
+	m.gateway = 1;
+	assert_null(secret_add(&all, &m, -1));
+	assert_ptr_equal(secret_check(&all, why, sizeof(why)), why);
+	assert_non_null(strstr(why, "finds no room"));
+}
+
 /* What a reload must not take. */
 static void
 checked(void **state)
@@ -351,6 +462,9 @@ main(void)
 	    TEST(other_credentials_are_known_before_commit),
 	    TEST(old_secrets_are_cleansed),
 	    TEST(room_has_an_end),
+	    TEST(what_works_is_kept),
+	    TEST(what_does_not_work_is_not_kept),
+	    TEST(what_is_kept_needs_room),
 	};
 
 	return cmocka_run_group_tests_name("secret", tests, NULL, NULL);
