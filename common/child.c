@@ -54,13 +54,6 @@ child_now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-static _Noreturn void
-die(const char *what, const char *why)
-{
-	log_err("child", NULL, "%s: %s", what, why);
-	exit(1);
-}
-
 static void
 drop_fd(struct msg *m)
 {
@@ -176,7 +169,7 @@ peer_open(struct child_peer *pr)
 
 	pr->pipe = pipe_new(c->base, pr->fd, c->role, pr->role, &peer_ops, pr);
 	if (pr->pipe == NULL)
-		die("pipe to a peer", strerror(errno));
+		log_die(NULL, "child", "pipe to a peer: %s", strerror(errno));
 	pr->usable = 1;
 }
 
@@ -203,7 +196,8 @@ sup_peer(struct child *c, struct msg *m)
 	peer_lost(pr);
 	pipe_free(pr->pipe);
 	if (dup3(m->fd, pr->fd, O_CLOEXEC) == -1)
-		die("new pipe to a peer", strerror(errno));
+		log_die(
+		    NULL, "child", "new pipe to a peer: %s", strerror(errno));
 	drop_fd(m);
 	pr->pipe = NULL;
 	if (!c->committed)
@@ -362,7 +356,8 @@ sup_lacking(struct pipe *p, struct msg *m, void *arg)
 {
 	(void)p;
 	(void)arg;
-	die(msg_name(m->type), "cannot go on without its descriptor");
+	log_die(NULL, "child", "%s: cannot go on without its descriptor",
+	    msg_name(m->type));
 }
 
 static void
@@ -370,7 +365,7 @@ sup_bad(struct pipe *p, const char *why, void *arg)
 {
 	(void)p;
 	(void)arg;
-	die("bad message from the supervisor", why);
+	log_die(NULL, "child", "bad message from the supervisor: %s", why);
 }
 
 /* Without its supervisor a child has no business. */
@@ -399,7 +394,7 @@ child_begin(struct child *c, int argc, char *argv[])
 	log_init(LOG_TO_PARENT, role_row(c->role)->name, level);
 	ladder_begin(&c->ladder);
 	if ((c->base = event_base_new()) == NULL)
-		die("event loop", strerror(errno));
+		log_die(NULL, "child", "event loop: %s", strerror(errno));
 	return 0;
 }
 
@@ -445,7 +440,8 @@ child_enter(struct child *c, const struct child_ops *ops, void *arg)
 	c->sup = pipe_new(
 	    c->base, FD_SUPERVISOR, c->role, ROLE_SUPERVISOR, &sup_ops, c);
 	if (c->sup == NULL)
-		die("pipe to the supervisor", strerror(errno));
+		log_die(NULL, "child", "pipe to the supervisor: %s",
+		    strerror(errno));
 	c->npeer = row->npeer;
 	for (int i = 0; i < c->npeer; i++) {
 		struct child_peer *pr = &c->peer[i];

@@ -2,6 +2,7 @@
 /* Bodies of HTTP/1.1 answers; see http_body.h. */
 #include <string.h>
 
+#include "hex.h"
 #include "http_body.h"
 
 /* Digits of a chunk's size: 4 GiB are beyond every bound of ours. */
@@ -22,18 +23,6 @@ static int
 is_control(char c)
 {
 	return ((unsigned char)c < 0x20 && c != '\t') || c == 0x7f;
-}
-
-static int
-hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 static enum http_body_state
@@ -70,7 +59,7 @@ size_byte(struct http_body *b, char c)
 		b->beyond = 1;
 		return HTTP_BODY_MORE;
 	}
-	if ((v = hex(c)) == -1)
+	if ((v = hex_value(c)) == -1)
 		return bad(b, "chunk without a size");
 	if (++b->digits > SIZE_DIGITS)
 		return bad(b, "chunk too large");

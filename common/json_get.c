@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "hex.h"
 #include "json.h"
 #include "utf8.h"
 
@@ -19,17 +20,13 @@ node_at(const struct json_doc *doc, int node)
 static int
 hex4(const char *p, unsigned *out)
 {
-	unsigned i, c, v = 0;
+	unsigned i, v = 0;
+	int c;
 
 	for (i = 0; i < 4; i++) {
-		c = (unsigned char)p[i];
-		if (c >= '0' && c <= '9')
-			c -= '0';
-		else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-			c = (c | 0x20) - 'a' + 10;
-		else
+		if ((c = hex_value(p[i])) == -1)
 			return -1;
-		v = v << 4 | c;
+		v = v << 4 | (unsigned)c;
 	}
 	*out = v;
 	return 0;

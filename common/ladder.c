@@ -115,18 +115,7 @@ ladder_args(struct ladder *l, int argc, char *argv[], int *level)
 
 /* The first rung. */
 
-static __attribute__((noreturn, format(printf, 1, 2))) void
-die(const char *fmt, ...)
-{
-	char why[LIMIT_REASON];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, sizeof(why), fmt, ap);
-	va_end(ap);
-	log_err("ladder", NULL, "cannot start: %s", why);
-	_exit(1);
-}
+#define die(...) log_die(NULL, "ladder", "cannot start: " __VA_ARGS__)
 
 /* Die with the supervisor; and now, if it died before this was said. */
 static void

@@ -11,6 +11,7 @@
 #include "limit.h"
 #include "log.h"
 #include "role.h"
+#include "utc.h"
 #include "utf8.h"
 
 #define EVENT_MAX 32 /* longest event name taken from a child */
@@ -190,17 +191,13 @@ write_all(const char *p, size_t len)
 }
 
 static size_t
-stamp(char *out, size_t cap)
+stamp(char out[UTC_TEXT])
 {
 	struct timespec ts;
-	struct tm tm;
-	size_t n;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
-	gmtime_r(&ts.tv_sec, &tm);
-	n = strftime(out, cap, "%Y-%m-%dT%H:%M:%S", &tm);
-	return n +
-	    (size_t)snprintf(out + n, cap - n, ".%03ldZ", ts.tv_nsec / 1000000);
+	return strlen(
+	    utc_text(out, (int64_t)ts.tv_sec, (int)(ts.tv_nsec / 1000000)));
 }
 
 /* Whether a value of logfmt needs no quotes. */
@@ -227,7 +224,7 @@ put(const struct line *l)
 	const size_t cap = sizeof(out) - 2; /* the closing quote, newline */
 	size_t n;
 
-	n = stamp(out, cap);
+	n = stamp(out);
 	n += (size_t)snprintf(out + n, cap - n, " %s %.32s[%d] event=%.*s",
 	    level[l->level & 7], l->name, l->pid, EVENT_MAX, l->event);
 	if (l->subject.len > 0) {
@@ -319,6 +316,21 @@ log_say(int level, const char *event, const char *subject, const char *fmt, ...)
 		print(&l);
 	}
 	errno = saved;
+}
+
+void
+log_die(void (*end)(void), const char *event, const char *fmt, ...)
+{
+	char why[LIMIT_REASON];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	log_err(event, NULL, "%s", why);
+	if (end != NULL)
+		end();
+	_exit(1);
 }
 
 /* The supervisor's side. */

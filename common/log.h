@@ -42,6 +42,11 @@ int log_on(int level);
 void log_say(int level, const char *event, const char *subject, const char *fmt,
     ...) __attribute__((format(printf, 4, 5)));
 
+/* The last one, as an error: end (may be NULL) is called after it, then the
+ * process is gone, with status 1 and nothing that was to be done at exit. */
+_Noreturn void log_die(void (*end)(void), const char *event, const char *fmt,
+    ...) __attribute__((format(printf, 3, 4)));
+
 #define log_err(ev, subj, ...)	 log_say(LOG_ERR, ev, subj, __VA_ARGS__)
 #define log_warn(ev, subj, ...)	 log_say(LOG_WARNING, ev, subj, __VA_ARGS__)
 #define log_info(ev, subj, ...)	 log_say(LOG_INFO, ev, subj, __VA_ARGS__)

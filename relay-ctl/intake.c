@@ -28,8 +28,8 @@ intake_shield(void)
 #endif
 }
 
-static int
-read_all(struct buf *b, int fd, const char *name, size_t max)
+int
+intake_all(struct buf *b, int fd, const char *name, size_t max)
 {
 	ssize_t n;
 	char *p;
@@ -91,13 +91,13 @@ intake_file(
 	int fd, r = -1;
 
 	if (strcmp(path, "-") == 0)
-		return read_all(b, STDIN_FILENO, "standard input", max);
+		return intake_all(b, STDIN_FILENO, "standard input", max);
 	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)) == -1) {
 		ctl_warn("%s: %s", path, strerror(errno));
 		return -1;
 	}
 	if (check_access(fd, path, access) == 0)
-		r = read_all(b, fd, path, max);
+		r = intake_all(b, fd, path, max);
 	close(fd);
 	return r;
 }

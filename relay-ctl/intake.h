@@ -20,6 +20,9 @@ enum intake_access {
 	INTAKE_REFUSE, /* refuse ours when others may use it */
 	INTAKE_WARN    /* say so, and read it: it is to be emptied anyway */
 };
+/* Read a descriptor to its end, at most max bytes; people know it as name.  0,
+ * or -1 after saying why not. */
+int intake_all(struct buf *b, int fd, const char *name, size_t max);
 /* Read all of a file, "-" being standard input; at most max bytes.  0, or -1
  * after saying why not. */
 int intake_file(

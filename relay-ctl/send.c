@@ -7,6 +7,7 @@
 
 #include "client.h"
 #include "field.h"
+#include "intake.h"
 #include "json.h"
 #include "utf8.h"
 
@@ -18,29 +19,9 @@
 static int
 read_text(struct buf *b)
 {
-	ssize_t n;
-	char *p;
-
-	for (;;) {
-		if ((p = buf_reserve(b, 4096)) == NULL) {
-			ctl_warn("no memory");
-			return -1;
-		}
-		n = read(STDIN_FILENO, p, 4096);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1) {
-			ctl_warn("standard input: %s", strerror(errno));
-			return -1;
-		}
-		if (n == 0)
-			break;
-		buf_commit(b, (size_t)n);
-		if (buf_len(b) > TEXT_MAX + 1) {
-			ctl_warn("the text is longer than %u bytes", TEXT_MAX);
-			return -1;
-		}
-	}
+	/* One byte more is a newline, or too much. */
+	if (intake_all(b, STDIN_FILENO, "standard input", TEXT_MAX + 1) == -1)
+		return -1;
 	if (buf_len(b) > 0 && b->p[b->end - 1] == '\n')
 		b->end--; /* the line's end is no part of the message */
 	return 0;

@@ -66,24 +66,13 @@ now_ms(void)
 }
 
 /* The end, whatever it is: nothing of what we saw remains. */
+#define die(...) log_die(xchg_mem_cleanse, "exchange", __VA_ARGS__)
+
 static _Noreturn void
-leave(int status)
+leave(void)
 {
 	xchg_mem_cleanse();
-	_exit(status);
-}
-
-static _Noreturn __attribute__((format(printf, 1, 2))) void
-die(const char *fmt, ...)
-{
-	char why[LIMIT_REASON];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, sizeof(why), fmt, ap);
-	va_end(ap);
-	log_err("exchange", NULL, "%s", why);
-	leave(1);
+	_exit(0);
 }
 
 /* relay-authd. */
@@ -150,7 +139,7 @@ on_gone(struct pipe *p, void *arg)
 {
 	(void)p;
 	(void)arg;
-	leave(0);
+	leave();
 }
 
 static const struct pipe_ops authd_ops = {
@@ -163,7 +152,7 @@ answer(struct xchg *x)
 
 	if (pipe_send(x->authd, MSG_XANSWER, x->corr, &a->m, -1) == -1)
 		die("the answer cannot be sent");
-	leave(0);
+	leave();
 }
 
 static _Noreturn void

@@ -25,6 +25,9 @@ sup_command_user(struct sup_user *u, const char *name, char *why, size_t whylen)
 {
 	struct passwd *pw;
 
+	/* The supervisor has one thread: nobody else uses the buffer that the
+	 * C library has for this, which grows to what an entry needs, however
+	 * long.  Ours would need a bound that refuses some user. */
 	if ((pw = getpwnam(name)) == NULL) {
 		snprintf(why, whylen,
 		    "no user \"%s\" on this machine: make it (useradd) or "
@@ -39,11 +42,11 @@ sup_command_user(struct sup_user *u, const char *name, char *why, size_t whylen)
 	}
 	u->uid = pw->pw_uid;
 	u->gid = pw->pw_gid;
+	strlcpy(u->home, pw->pw_dir, sizeof(u->home));
 	u->ngroup = SPAWN_GROUPS;
 	/* Too many of them: the first must do. */
-	if (getgrouplist(name, pw->pw_gid, u->group, &u->ngroup) == -1)
+	if (getgrouplist(name, u->gid, u->group, &u->ngroup) == -1)
 		u->ngroup = SPAWN_GROUPS;
-	strlcpy(u->home, pw->pw_dir, sizeof(u->home));
 	return 0;
 }
 

@@ -354,6 +354,51 @@ sup_plan_load(struct supervisor *s, struct conf_error *e)
 	return p;
 }
 
+/* NULL, or what is wrong with a file that holds a secret of the gateway; key
+ * is what names it. */
+static const char *
+bad_secret(struct sup_cred *c, const struct sup_env *e,
+    const struct conf_gateway *g, const char **key)
+{
+	*key = "secret";
+	sup_cred_open(c, e, g);
+	sup_cred_close(c);
+	if (c->bad)
+		return c->label;
+	if (g->token.oidc_client_secret_file != NULL) {
+		*key = "identity_token.oidc.client_secret_file";
+		sup_secret_want(c, e, g, WANT_CLIENT_SECRET);
+		sup_cred_close(c);
+		if (c->label[0] != '\0')
+			return c->label;
+	}
+	/* It may well come later. */
+	if (g->token.file == NULL ||
+	    (access(g->token.file, F_OK) == -1 && errno == ENOENT))
+		return NULL;
+	*key = "identity_token.file";
+	sup_secret_want(c, e, g, WANT_IDENTITY);
+	sup_cred_close(c);
+	return c->label[0] != '\0' ? c->label : NULL;
+}
+
+int
+sup_plan_secrets(
+    const struct supervisor *s, const struct sup_plan *p, struct conf_error *e)
+{
+	const struct conf_gateway *g;
+	struct sup_cred c;
+	const char *key, *why;
+	size_t i;
+
+	for (i = 0; i < p->conf->ngateway; i++) {
+		g = &p->conf->gateway[i];
+		if ((why = bad_secret(&c, &s->env, g, &key)) != NULL)
+			return fail(e, p->conf, g, key, "%s", why);
+	}
+	return 0;
+}
+
 void
 sup_plan_free(struct sup_plan *p)
 {

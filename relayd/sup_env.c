@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hex.h"
 #include "secmem.h"
 #include "sup_secret.h"
 
@@ -92,18 +93,6 @@ env_seal(struct sup_env *e, enum sup_sealed where, const char *name,
 	return 0;
 }
 
-static int
-hexval(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* Undo %XX in place (userinfo is percent-encoded, Basic wants it plain).
  * Returns the new length; %00 and what is no escape stay as they are. */
 static size_t
@@ -116,8 +105,8 @@ unescape(char *p, size_t len)
 		p[o] = p[i];
 		if (p[i] != '%' || i + 2 >= len)
 			continue;
-		hi = hexval(p[i + 1]);
-		lo = hexval(p[i + 2]);
+		hi = hex_value(p[i + 1]);
+		lo = hex_value(p[i + 2]);
 		if (hi == -1 || lo == -1 || (hi | lo) == 0)
 			continue;
 		p[o] = (char)(hi << 4 | lo);

@@ -507,7 +507,8 @@ supervisor_check(const struct sup_paths *paths, struct sup_env *env)
 
 	if ((s = new_supervisor(paths, env, 0)) == NULL)
 		return 1;
-	if ((s->plan = sup_plan_load(s, &e)) == NULL)
+	if ((s->plan = sup_plan_load(s, &e)) == NULL ||
+	    sup_plan_secrets(s, s->plan, &e) == -1)
 		return refuse(s, &e, EXIT_CONF);
 	printf("configuration OK\n");
 	cleanup(s);

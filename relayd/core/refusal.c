@@ -7,6 +7,7 @@
 #include "core.h"
 #include "log.h"
 #include "refusal.h"
+#include "utc.h"
 
 #define SKEW_MAX_S 60 /* CONTRACT 3: beyond it a refusal says nothing */
 /* A connector that takes a token and then refuses it, again and again, is not
@@ -73,46 +74,18 @@ hurry(struct gateway *gw)
 	return 1;
 }
 
-/*
- * A time as RFC 3339 has it.  The C library's functions look at the time zone
- * and may open files for that.  Years begin in March here, so that a leap day
- * is the last one of its year.
- */
-static void
-put_time(char *out, size_t cap, int64_t at)
-{
-	int64_t day = at / 86400 + 719468; /* since 0000-03-01 */
-	int64_t era = day / 146097, in_era = day % 146097;
-	int64_t year =
-	    (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
-	int64_t in_year = in_era - (365 * year + year / 4 - year / 100);
-	int64_t month = (5 * in_year + 2) / 153; /* 0: March */
-	int64_t s = at % 86400;
-
-	if (at < 0) {
-		(void)strlcpy(out, "before 1970", cap);
-		return;
-	}
-	(void)snprintf(out, cap, "%04" PRId64 "-%02d-%02dT%02d:%02d:%02dZ",
-	    era * 400 + year + (month >= 10),
-	    (int)(month + (month < 10 ? 3 : -9)),
-	    (int)(in_year - (153 * month + 2) / 5 + 1), (int)(s / 3600),
-	    (int)(s / 60 % 60), (int)(s % 60));
-}
-
 static void
 put_one(char out[ONE_TEXT], const struct refusal *r)
 {
-	char when[48], skew[64] = "clock of the connector not told";
+	char when[UTC_TEXT], skew[64] = "clock of the connector not told";
 
-	put_time(when, sizeof(when), r->at);
 	if (r->skew_s != INT64_MIN)
 		(void)snprintf(skew, sizeof(skew),
 		    "connector's clock %+" PRId64 " s", r->skew_s);
 	(void)snprintf(out, ONE_TEXT,
-	    "%s 4401 \"%s\" to a token %" PRId64 ".%03d s old, %s", when,
-	    r->reason, r->token_age_ms / 1000, (int)(r->token_age_ms % 1000),
-	    skew);
+	    "%s 4401 \"%s\" to a token %" PRId64 ".%03d s old, %s",
+	    utc_text(when, r->at, -1), r->reason, r->token_age_ms / 1000,
+	    (int)(r->token_age_ms % 1000), skew);
 }
 
 void

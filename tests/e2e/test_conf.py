@@ -3,6 +3,7 @@
 key path and what would be right; on reload the same, and nothing changes."""
 
 import os
+import re
 import subprocess
 
 import pytest
@@ -123,6 +124,60 @@ def test_check_only(relayd):
     assert "OK" in done.stdout + done.stderr
     done = relayd.ctl("check", "-f", str(relayd.conf))
     assert done.returncode == 0
+
+
+def check(relayd):
+    """relayd -n: its exit status and what it says."""
+    words = relayd.daemon.command("relayd", "-n", *relayd.places())
+    done = subprocess.run(words, capture_output=True, text=True, check=False,
+                          env=relayd.environment(), timeout=20)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (lambda path: path.chmod(0o644),
+     "others can use it (mode 0644): chmod 600"),
+    (lambda path: path.unlink(), "No such file or directory: put the file"),
+], ids=["readable by others", "missing"])
+def test_check_of_a_secret(make_relayd, connector, spoil, words):
+    """In the words in which a start warns of it."""
+    relayd = make_relayd().connect_to(connector)
+    path = relayd.dir / "main.secret"
+    spoil(path)
+    status, said = check(relayd)
+    assert status == 78
+    assert "gateways.main.secret: " in said and f"{path}: {words}" in said
+    assert "OK" not in said
+    relayd.start()
+    relayd.wait_gateway(lambda g: words in g["reason"], "to wait for it")
+    relayd.wait_log(f"event=credential gateway=main .*{re.escape(words)}")
+
+
+def test_check_of_an_identity_token(make_relayd, connector):
+    """It may come later; what is there must be good."""
+    relayd = make_relayd()
+    path = relayd.dir / "token"
+    relayd.add_gateway(connector, identity_token={"file": str(path)})
+    assert check(relayd)[0] == 0
+    relayd.write("token", "secret", 0o644)
+    status, said = check(relayd)
+    assert status == 78
+    assert f"gateways.main.identity_token.file: {path}: others can" in said
+    path.chmod(0o640)
+    assert check(relayd)[0] == 0
+
+
+def test_check_of_a_client_secret(make_relayd, connector):
+    relayd = make_relayd()
+    path = relayd.write("client-secret", "secret", 0o640)
+    relayd.add_gateway(connector, identity_token={"oidc": {
+        "url": "http://127.0.0.1:9/token", "client_id": "c",
+        "client_secret_file": str(path)}})
+    status, said = check(relayd)
+    assert status == 78
+    assert f"client_secret_file: {path}: others can use it" in said
+    path.chmod(0o600)
+    assert check(relayd) == (0, "configuration OK\n")
 
 
 def test_usage(daemon):
