@@ -44,8 +44,8 @@ void log_say(int level, const char *event, const char *subject, const char *fmt,
 
 /* The last one, as an error: end (may be NULL) is called after it, then the
  * process is gone, with status 1 and nothing that was to be done at exit. */
-_Noreturn void log_die(void (*end)(void), const char *event, const char *fmt,
-    ...) __attribute__((format(printf, 3, 4)));
+void log_die(void (*end)(void), const char *event, const char *fmt, ...)
+    __attribute__((noreturn, format(printf, 3, 4)));
 
 #define log_err(ev, subj, ...)	 log_say(LOG_ERR, ev, subj, __VA_ARGS__)
 #define log_warn(ev, subj, ...)	 log_say(LOG_WARNING, ev, subj, __VA_ARGS__)

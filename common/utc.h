@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#define UTC_TEXT 40 /* bytes that are enough, NUL included */
+#define UTC_TEXT 64 /* bytes that are enough, NUL included */
 
 /* "2026-11-22T10:00:00Z" of Unix seconds (RFC 3339), with milliseconds unless
  * ms is -1; "before 1970" of less.  Returns out. */
