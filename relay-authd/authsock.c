@@ -205,7 +205,8 @@ put_credential(struct buf *b, const struct gateways *gs, uint32_t g)
 	    gw->uses[USE_LINK], gw->uses[USE_JOB + JOB_PROVISION],
 	    gw->uses[USE_JOB + JOB_ENROLL], gw->uses[USE_JOB + JOB_POLICY]);
 	put_events(b, gw);
-	json_put_member_bool(b, "delivery_key", own[CRED_DELIVERY_KEY].len > 0);
+	json_put_member_bool(b, "delivery_key",
+	    own[CRED_DELIVERY_KEY].len > 0 || s->delivery_key);
 	json_put_member_str(b, "url", plan_url(&gw->plan));
 	buf_add(b, "}", 1);
 }

@@ -68,6 +68,7 @@ secret_add(struct secrets *s, const struct msg_conf_credential *m, int fd)
 		return "a credential's source and its descriptor disagree";
 	c->present = 1;
 	c->pinned = m->source != CRED_NONE;
+	c->delivery_key = m->delivery_key == 1;
 	span_copy(c->name, sizeof(c->name), m->name);
 	span_copy(c->id, sizeof(c->id), m->id);
 	c->source = (enum cred_source)m->source;

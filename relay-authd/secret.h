@@ -17,6 +17,7 @@
 struct secret {
 	uint8_t present;	   /* there is such a gateway */
 	uint8_t pinned;		   /* the configuration names a secret */
+	uint8_t delivery_key;	   /* the environment has one */
 	char name[LIMIT_NAME + 1]; /* for the log */
 	char id[LIMIT_ID + 1];	   /* what tokens carry */
 	enum cred_source source;

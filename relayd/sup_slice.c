@@ -98,6 +98,7 @@ send_credential(struct slice *sl, size_t i)
 	m.source = cred.source;
 	m.label = span_str(cred.label);
 	m.keep = kept;
+	m.delivery_key = sl->s->env.sealed[SEALED_DELIVERY_KEY] != -1;
 	r = send_item(sl, MSG_CONF_CREDENTIAL, &m, cred.fd);
 	sup_cred_close(&cred);
 	return r;

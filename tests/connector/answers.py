@@ -132,6 +132,13 @@ def left_open(s):
 
 
 @_odd(True, "frame")
+def left_open_after_chunks(s):
+    return [s.head("Transfer-Encoding: chunked", "Connection: keep-alive",
+                   "Keep-Alive: timeout=60"),
+            _chunk(s.body), b"0\r\n\r\n", ("hold",)]
+
+
+@_odd(True, "frame")
 def no_reason_phrase(s):
     return s.whole(s.body, status="200 ")
 

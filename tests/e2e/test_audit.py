@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: ISC
 """Each use of a secret is logged and counted by the process that has it."""
 
+import base64
+import hashlib
 import re
 
 import pytest
@@ -53,11 +55,38 @@ def test_for_eyes(make_relayd, issuer):
     assert done.returncode == 0 and not done.stderr
     for word in ("main", "provisioned", "gw-test", "tenant-a"):
         assert word in done.stdout, done.stdout
+    one = relayd.ctl("show", "credentials", "main")
+    assert (one.returncode, one.stdout) == (0, done.stdout)
+
+
+def made_of(secret):
+    """What it could be tested against, in part: itself, its hashes, and what
+    they look like in text."""
+    text = secret.encode()
+    for name in ("md5", "sha1", "sha256", "sha512"):
+        yield hashlib.new(name, text).hexdigest()
+    for data in (text, hashlib.sha256(text).digest()):
+        yield base64.b64encode(data).decode()
+        yield base64.urlsafe_b64encode(data).decode()
+    yield secret
+
+
+def test_nothing_to_test_a_secret_against(make_relayd, issuer):
+    """Neither it, nor a part of it, nor what was made of it: not where
+    credentials are shown, not in the status, not in the log."""
+    relayd = provisioned(make_relayd(), issuer).start(wait="connected")
+    issuer.revoke()     # and there is a mark on the disk
+    relayd.wait_state(state="disabled")
+    shown = [relayd.ctl(*words).stdout for words in (
+        ["show", "credentials"], ["--json", "show", "credentials"],
+        ["--json", "status"], ["status"], ["show", "gateways"])]
+    assert all("main" in text for text in shown)
     gateway = issuer.gateway()
     for secret in (gateway.secrets[0], gateway.delivery_key, issuer.token):
-        for part in (secret, secret[:8], secret[-8:]):
-            assert part not in done.stdout
-    assert relayd.ctl("show", "credentials", "main").returncode in (0, 2)
+        for form in made_of(secret):
+            for part in (form[:8], form[-8:]):
+                assert part not in relayd.log
+                assert not [text for text in shown if part in text], part
 
 
 def test_for_eyes_when_there_is_none(make_relayd, issuer):
@@ -154,18 +183,29 @@ def test_the_counters_outlive_the_engine(relayd, connector):
     assert len(connector.dials) == 2
 
 
-def test_the_engine_cannot_write_them(relayd):
-    """What it may say to relay-authd cannot lower a count: asking for a
-    token without a connection is refused, counted, and no use."""
+def counters(relayd):
+    entry = credential(relayd)
+    return {**entry["uses"], "tokens": entry["tokens_minted"]}
+
+
+def test_the_engine_cannot_write_them(relayd, connector):
+    """Whatever it says to relay-authd changes no count: a token is for a
+    connection that the dialer reported, and for each one alone."""
     reason = inject.cannot()
     if reason:
         pytest.skip(reason)
-    before = credential(relayd)["uses"]["link"]
+    before = counters(relayd)
+    refused = inject.MESSAGES["MINT_REFUSED"].number
     with inject.Puppet(relayd.role_pid("engine")) as puppet:
         pipe = inject.FD_OF["engine"]["authd"]
-        puppet.sendmsg(pipe, inject.packet("MINT", 0, 99999))
-        refused = inject.MESSAGES["MINT_REFUSED"].number
-        assert inject.answered(puppet)[0] == refused
-    until(lambda: said(relayd, "event=mint_refused"), "the refusal")
-    relayd.wait_state()
-    assert credential(relayd)["uses"]["link"] >= before
+        for words in (["WORKED", 0, 1], ["WORKED", 0, 99999],
+                      ["REFUSED", 0, 99999, "x"], ["ENABLE", 0, 0, 1]):
+            puppet.sendmsg(pipe, inject.packet(*words))
+        for connection in (0, 1, 99999):
+            puppet.sendmsg(pipe, inject.packet("MINT", 0, connection))
+            assert inject.answered(puppet)[0] == refused, connection
+    until(lambda: len(said(relayd, "event=mint_refused")) == 3,
+          "the refusals")
+    assert counters(relayd) == before
+    # They are what the connector saw.
+    assert before["link"] == before["tokens"] == len(connector.dials) == 1

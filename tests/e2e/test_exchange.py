@@ -21,7 +21,8 @@ import relay
 from connector import Connector, answers
 from connector.elsewhere import Elsewhere
 from issued import (EXCHANGE_TIMEOUT_S, TENANT, ask, credential, enroll,
-                    provisioned, stored, ticket, wait_reason, write_token)
+                    provisioned, stored, ticket, trust_system, wait_reason,
+                    write_token)
 from proxy import Proxy
 from relay import until
 from test_outside import uid_of
@@ -181,6 +182,40 @@ def test_an_exchange_has_15_seconds(host):
 
 # Where it goes.
 
+def oauth(relayd, connector, url):
+    connector.http.idp.clients["host-1"] = ("s3cret", TENANT)
+    connector.http.idp.metadata_tenant = TENANT
+    trust_system(relayd, connector)
+    path = relayd.write("client", "s3cret\n", 0o600)
+    client = {"client_id": "host-1", "client_secret_file": str(path)}
+    return {"oidc": {"url": f"{connector.http_url}/idp/{url}",
+                     **(client if url == "token" else {})}}
+
+
+@pytest.mark.parametrize("route", ["provision", "policy", "token",
+                                   "metadata"])
+def test_nothing_goes_elsewhere(make_relayd, issuer, route):
+    """Not the bearer, nor anything else, wherever an answer points to."""
+    relayd = make_relayd()
+    more = {}
+    if route in ("token", "metadata"):
+        more["identity_token"] = oauth(relayd, issuer, route)
+    with Elsewhere() as elsewhere:
+        issuer.http.elsewhere = elsewhere.http_url
+        issuer.http.script[route].extend(["redirect_302", "redirect_307",
+                                          "redirect_308"])
+        provisioned(relayd, issuer, identities=[
+            {"platform": "discord", "bot_id": "1234",
+             "require_mention": True}], **more).start()
+        issuer.wait_asked("policy", 4 if route == "policy" else 1,
+                          EXCHANGE_TIMEOUT_S)
+        relayd.wait_state()
+        relayd.wait_log(f"redirected to {elsewhere.http_url}/")
+        assert issuer.http.count(route) >= 4
+        elsewhere.assert_unvisited()
+        relayd.stop()
+
+
 @pytest.mark.parametrize("leaf, phrase", [
     ("other_ca", "certificate"), ("wrong_name", "hostname|name"),
     ("expired", "expired")])
@@ -254,6 +289,22 @@ def test_through_a_proxy(make_relayd, issuer):
         assert len(proxy.tunnels) == 2 and not proxy.refused
         assert issuer.token.encode() not in proxy.passed
         assert "k33per-canary" not in relayd.log
+        relayd.stop()
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy"])
+def test_through_the_environments_proxy(make_relayd, issuer, name):
+    with Proxy("gate:k33per canary") as proxy:
+        relayd = provisioned(make_relayd(env={name: proxy.url.replace(
+            "//", "//gate:k33per%20canary@")}), issuer)
+        relayd.start(wait="connected")
+        assert set(proxy.tunnels) == {f"127.0.0.1:{issuer.port}"}
+        assert len(proxy.tunnels) == 2 and not proxy.refused
+        assert "k33per" not in relayd.log
+        for role in relay.ROLES:
+            for file in ("environ", "cmdline"):
+                path = Path(f"/proc/{relayd.role_pid(role)}/{file}")
+                assert b"k33per" not in path.read_bytes(), role
         relayd.stop()
 
 
@@ -416,7 +467,7 @@ def test_it_ends_when_it_has_answered(make_relayd, issuer):
     assert all(p["restarts"] == 0 for p in relayd.status()["processes"])
 
 
-@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGSEGV,
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGABRT,
                                  signal.SIGTERM])
 def test_killed_while_it_waits(held, issuer, sig):
     relayd, pid = held

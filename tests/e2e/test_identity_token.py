@@ -8,8 +8,10 @@ import stat
 import pytest
 
 from connector import answers
-from issued import (EXCHANGE_TIMEOUT_S, TENANT, enroll, provisioned, ticket,
-                    trust_system, wait_reason, write_token)
+from issued import (EXCHANGE_TIMEOUT_S, TENANT, enroll, enroll_by_command,
+                    provisioned, ticket, trust_system, wait_reason,
+                    write_token)
+from proxy import Proxy
 from relay import until
 
 NOBODY = "nobody"
@@ -164,6 +166,29 @@ def test_command_that_fails(make_relayd, issuer, text, phrase):
     assert not issuer.http.bodies
 
 
+def test_a_command_runs_for_each_use(make_relayd, issuer):
+    """What it printed last time is not used again."""
+    relayd = make_relayd()
+    source = relayd.write("printed", issuer.token + "\n")
+    by_command(relayd, issuer, f"cat {source}").start()
+    comes_up(relayd)
+    issuer.http.identities.clear()
+    relayd.write("printed", issuer.http.idp.issue(TENANT) + "\n")
+    done = enroll_by_command(relayd, ticket(issuer))
+    assert done.returncode == 0, done.stderr
+
+
+def test_command_that_fails_and_then_does_not(make_relayd, issuer):
+    """Nobody needs to tell relayd."""
+    relayd = make_relayd()
+    source = relayd.dir / "printed"
+    by_command(relayd, issuer, f"cat {source}").start()
+    wait_reason(relayd, "identity")
+    assert not issuer.http.bodies
+    relayd.write("printed", issuer.token + "\n")
+    comes_up(relayd)
+
+
 def test_command_that_is_not_there(make_relayd, issuer):
     relayd = make_relayd().add_gateway(issuer, identity_token={
         "command": ["/nonexistent/token"], "user": NOBODY}).start()
@@ -219,12 +244,36 @@ def test_scope(make_relayd, issuer):
     comes_up(relayd)
 
 
-def test_a_new_token_for_each_use(make_relayd, issuer):
-    relayd = by_oauth(make_relayd(), issuer).start()
+@pytest.mark.parametrize("way, route", [
+    (by_oauth, "token"), (by_metadata, "metadata")])
+def test_a_new_token_for_each_use(make_relayd, issuer, way, route):
+    relayd = way(make_relayd(), issuer).start()
     comes_up(relayd)
+    for used in issuer.http.idp.issued:
+        issuer.http.identities.pop(used)
     done = enroll(relayd, ticket(issuer))
     assert done.returncode == 0, done.stderr
-    assert issuer.http.count("token") == 2
+    assert issuer.http.count(route) == 2
+
+
+@pytest.mark.parametrize("way, route", [
+    (by_oauth, "token"), (by_metadata, "metadata")])
+def test_token_urls_through_a_proxy(make_relayd, issuer, way, route):
+    """It asks for credentials; neither they nor what passes are in clear."""
+    with Proxy("gate:k33per-canary") as proxy:
+        relayd = make_relayd()
+        path = relayd.write("proxy", "gate:k33per-canary\n", 0o600)
+        way(relayd, issuer)
+        token = relayd.config["gateways"]["main"]["identity_token"]
+        relayd.add_gateway(issuer, identity_token=token, proxy={
+            "url": proxy.url, "credentials": {"file": str(path)}}).start()
+        comes_up(relayd)
+        # For the token, the provisioning and the link.
+        assert len(proxy.tunnels) == 3 and not proxy.refused
+        assert issuer.http.count(route) == 1
+        assert issuer.http.idp.issued[-1].encode() not in proxy.passed
+        assert "k33per" not in relayd.log
+        relayd.stop()
 
 
 def test_the_client_is_refused(make_relayd, issuer):

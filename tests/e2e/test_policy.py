@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: ISC
 """The relevance policy reaches the connector, and never holds up the link."""
 
+import re
+
 import pytest
 
 from connector.model import DEFAULT_POLICY
@@ -45,8 +47,9 @@ def test_after_the_start(make_relayd, connector, settings, expected):
         ("gw-test", {"platform": "discord", **expected})]
     wait_credential(relayd, lambda e: e["uses"]["policy"] == 1,
                     "to have been used once")
-    relayd.wait_gateway(lambda g: g["credential"]["policy"],
+    relayd.wait_gateway(lambda g: g["credential"]["policy"] == "accepted",
                         "to tell of the policy")
+    assert credential(relayd)["policy"] == "accepted"
 
 
 def test_nothing_set_nothing_sent(make_relayd, connector):
@@ -79,10 +82,23 @@ def test_only_where_something_is_set(make_relayd, connector):
 
 
 def test_bots_by_the_environment(make_relayd, connector):
-    relayd = make_relayd(env={"DISCORD_ALLOW_BOTS": "mentions"})
-    relayd.connect_to(connector).start(wait="connected")
-    connector.wait_policy("discord", policy(False, bots=True),
-                          timeout=EXCHANGE_TIMEOUT_S)
+    """Each platform's own variable goes before the file; it leaves alone what
+    is not its platform's."""
+    connector.gateway().platforms.clear()
+    wanted = {"discord": ("none", "mentions"), "whats-app": ("none", "all"),
+              "slack": ("all", "none"), "telegram": ("all", None)}
+    relayd = make_relayd(env={
+        f"{name.upper().replace('-', '_')}_ALLOW_BOTS": value
+        for name, (_, value) in wanted.items() if value})
+    for name in wanted:
+        connector.gateway().add_platform(name, "1")
+    relayd.connect_to(connector, identities=[
+        {"platform": name, "bot_id": "1", "allow_bots": value}
+        for name, (value, _) in wanted.items()]).start(wait="connected")
+    for name, allowed in (("discord", True), ("whats-app", True),
+                          ("slack", False), ("telegram", True)):
+        connector.wait_policy(name, policy(False, bots=allowed),
+                              timeout=EXCHANGE_TIMEOUT_S)
 
 
 def test_after_every_start(make_relayd, connector):
@@ -155,9 +171,12 @@ def test_a_failure_is_a_warning(make_relayd, connector, answer, phrase):
     relayd = connect(make_relayd, connector, {"require_mention": False})
     relayd.wait_log(f"(?i) warn authd.*policy.*({phrase})",
                     EXCHANGE_TIMEOUT_S)
-    relayd.wait_gateway(lambda g: g["state"] == "connected"
-                        and g["credential"]["policy"],
-                        "to tell of the policy")
+    gateway = relayd.wait_gateway(
+        lambda g: g["state"] == "connected"
+        and re.search(f"(?i){phrase}", g["credential"]["policy"]),
+        "to tell of the policy")
+    assert gateway["credential"]["usable"]
+    assert re.search(f"(?i){phrase}", credential(relayd)["policy"])
     assert len(connector.dials) == 1
     assert credential(relayd)["revoked"] is None
 

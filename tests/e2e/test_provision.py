@@ -11,7 +11,7 @@ import pytest
 from issued import (EXCHANGE_TIMEOUT_S, TENANT, credential, files_with,
                     provisioned, trust_system, wait_credential, wait_reason,
                     write_token)
-from relay import until
+from relay import ROLES, until
 
 TWO = [{"platform": "discord", "bot_id": "1234"},
        {"platform": "telegram", "bot_id": "77"}]
@@ -150,6 +150,64 @@ def test_one_identity_by_the_environment(make_relayd, issuer):
     asked, = issuer.http.asked("provision")
     assert (asked["gatewayId"], asked["platform"], asked["botId"]) == (
         "gw-env", "telegram", "5")
+
+
+def test_the_environment_goes_before_the_file(make_relayd, issuer):
+    """Every variable, over a file that sets another value for each."""
+    issuer.http.idp.clients["host-env"] = ("env-secret", TENANT)
+    issuer.http.idp.scope = "env"
+    relayd = make_relayd(env={
+        "GATEWAY_RELAY_URL": issuer.http_url, "GATEWAY_RELAY_ID": "gw-env",
+        "GATEWAY_RELAY_PLATFORMS": "slack, telegram",
+        "GATEWAY_RELAY_BOT_IDS": '{"slack":{"botId":"s"}}',
+        "GATEWAY_RELAY_ENDPOINT": "https://env.example",
+        "GATEWAY_RELAY_ROUTE_KEYS": "env",
+        "GATEWAY_RELAY_INSTANCE_ID": "i-env",
+        "GATEWAY_RELAY_WAKE_URL": "https://env.example/wake",
+        "GATEWAY_RELAY_DISPLAY_NAME": "env",
+        "GATEWAY_RELAY_IDP_TOKEN_URL": issuer.http_url + "/idp/token",
+        "GATEWAY_RELAY_IDP_CLIENT_ID": "host-env",
+        "GATEWAY_RELAY_IDP_CLIENT_SECRET": "env-secret",
+        "GATEWAY_RELAY_IDP_SCOPE": "env", "SLACK_ALLOW_BOTS": "all"})
+    trust_system(relayd, issuer)
+    relayd.add_gateway(
+        issuer, url="https://file.invalid", id="gw-file",
+        identities=[{"platform": "discord", "bot_id": "1"},
+                    {"platform": "telegram", "bot_id": "of the file"}],
+        endpoint="https://file.example", route_keys=["file"],
+        instance_id="i-file", wake_url="https://file.example/wake",
+        display_name="file", identity_token={"oidc": {
+            "url": "https://file.invalid/token", "client_id": "file",
+            "client_secret_file": str(relayd.write("f", "file\n", 0o600)),
+            "scope": "file"}})
+    relayd.start(wait="connected")
+    common = {"gatewayId": "gw-env", "gatewayEndpoint": "https://env.example",
+              "routeKeys": ["env"], "instanceId": "i-env",
+              "wakeUrl": "https://env.example/wake", "displayName": "env"}
+    issuer.wait_asked("provision", 2)
+    assert issuer.http.asked("provision") == [
+        {"platform": "slack", "botId": "s", **common},
+        {"platform": "telegram", "botId": "of the file", **common}]
+    issuer.wait_policy("slack", {"requireAddress": False,
+                                 "freeResponseScopes": [],
+                                 "allowOtherBots": True}, gateway="gw-env")
+
+
+def test_the_environments_secret_goes_before_the_files(make_relayd,
+                                                       connector):
+    """With its delivery key, which is kept."""
+    secret = connector.gateway().secrets[0]
+    relayd = make_relayd(env={"GATEWAY_RELAY_SECRET": secret,
+                              "GATEWAY_RELAY_DELIVERY_KEY": "d-canary"})
+    relayd.connect_to(connector)
+    relayd.write("main.secret", "another\n", 0o600)
+    relayd.start(wait="connected")
+    entry = credential(relayd)
+    assert entry["source"] == "environment" and entry["delivery_key"]
+    assert "d-canary" not in relayd.log
+    for role in ROLES:
+        with open(f"/proc/{relayd.role_pid(role)}/environ", "rb") as file:
+            assert b"canary" not in file.read(), role
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"discord":7}', "nonsense"])

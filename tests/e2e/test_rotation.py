@@ -103,6 +103,9 @@ def test_a_pinned_secret_over_an_enrolment(host, issuer):
         "file": str(host.dir / "identity-token")})
     assert host.reload()["ok"]
     until(lambda: credential(host)["source"] == "file", "the pinned one")
+    # What is shown is the pinned one's.
+    assert not credential(host)["tenant"]
+    assert not credential(host)["delivery_key"]
     host.configure(config)
     assert host.reload()["ok"]
     until(lambda: credential(host)["source"] == "enrolled", "the enrolled one")

@@ -18,7 +18,8 @@ import exchanges
 import inject
 import memory
 import relay
-from issued import (TENANT, ask, credential, enroll, store, stored,
+from issued import (TENANT, ask, credential, enroll, enroll_by_command, store,
+                    stored,
                     trust_system)
 from proxy import Proxy
 from test_secret import (_can_look, all_needles, assert_not_in_memory,
@@ -39,6 +40,7 @@ class Canaries:
         self.identity = secrets.token_hex(40)
         self.client = secrets.token_hex(32)
         self.ticket = secrets.token_hex(32)
+        self.given = []     # identity tokens that were asked for
         http = connector.http
         http.identities[self.identity] = TENANT
         http.enrollments[self.ticket] = TENANT
@@ -49,13 +51,12 @@ class Canaries:
         """OAuth tokens are canaries as well."""
         token = secrets.token_hex(40)
         self.connector.http.identities[token] = tenant
-        self.connector.http.idp.issued.append(token)
+        self.given.append(token)
         return token
 
     def fleeting(self):
         """What is of no use any more when it was used."""
-        return [self.identity, self.client, self.ticket,
-                *self.connector.http.idp.issued[1:]]
+        return [self.identity, self.client, self.ticket, *self.given]
 
     def lasting(self):
         gateway = self.connector.gateway()
@@ -130,12 +131,22 @@ def by_command(relayd, connector, canaries):
         "command": [str(path)], "user": "nobody"})
 
 
-WAYS = [by_file, by_variable, by_oauth_file, by_oauth_variable, by_command]
+def by_metadata(relayd, connector, canaries):
+    connector.http.idp.metadata_tenant = TENANT
+    trust_system(relayd, connector)
+    return relayd.add_gateway(connector, identity_token={"oidc": {
+        "url": connector.http_url + "/idp/metadata"}})
+
+
+WAYS = [by_file, by_variable, by_oauth_file, by_oauth_variable, by_command,
+        by_metadata]
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_provisioned(make_relayd, issuer, canaries, way):
     relayd = way(make_relayd(), issuer, canaries).start(wait="connected")
+    assert bool(canaries.given) == (way in (by_oauth_file, by_oauth_variable,
+                                            by_metadata))
     assert_nowhere(relayd, canaries)
     assert_cleansed(relayd, canaries)
     assert not list(store(relayd).glob("credential.*"))
@@ -153,12 +164,12 @@ def test_provisioned_without_root(make_unprivileged, issuer, canaries):
     assert_nowhere(relayd, canaries)
 
 
-@pytest.mark.parametrize("way", [by_file, by_oauth_variable])
+@pytest.mark.parametrize("way", WAYS)
 def test_enrolled(make_relayd, issuer, canaries, way):
     issuer.http.always["provision"] = (403, {"error": "enrol instead"})
     relayd = way(make_relayd(), issuer, canaries).start()
     relayd.wait_state(state="unprovisioned")
-    done = enroll(relayd, canaries.ticket)
+    done = enroll_by_command(relayd, canaries.ticket)
     assert done.returncode == 0, done.stderr
     relayd.wait_state()
     assert_nowhere(relayd, canaries)
