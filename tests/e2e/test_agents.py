@@ -463,3 +463,32 @@ def test_two_gateways_do_not_mix(make_relayd, make_connector):
     sync(agents["b"])
     assert [m["state"] for m in of_type(agents["b"], "link")] == ["connected"]
     relayd.wait_state("a")
+
+
+def test_who_drains_gets_nothing_more(relayd, connector):
+    first = relayd.agent(agent="first", window=1)
+    connector.say("discord", "c1", "m1")
+    held = first.inbound("m1")
+    first.send({"type": "going_idle"})
+    first.expect("going_idle_ack")
+    connector.say("discord", "c1", "m2", live=True)
+    relayd.wait_gateway(lambda g: g["queue"]["events"] == 2, "to have m2")
+    second = relayd.agent(agent="second")
+    first.ack(held)
+    delivery = second.inbound("m2")
+    assert "redelivered" not in delivery
+    second.ack(delivery)
+    connector.wait_all_acked()
+    assert texts(first) == ["m1"]
+
+
+def test_stop_hands_nothing_on(relayd, connector):
+    agents = [relayd.agent(agent=f"a{i}") for i in range(4)]
+    connector.say("discord", "c1", "m1")
+    relayd.wait_gateway(
+        lambda g: sum(a["unacknowledged"] for a in g["agents"]) == 1,
+        "to have given it to one")
+    relayd.stop()
+    for agent in agents:
+        agent.wait_closed()
+    assert sum(len(texts(agent)) for agent in agents) == 1

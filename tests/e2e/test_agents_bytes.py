@@ -332,3 +332,19 @@ def test_who_reads_nothing_at_the_end_is_not_waited_for(relayd, connector):
         agent.sock.shutdown(socket.SHUT_WR)
     until(lambda: not relayd.gateway()["agents"], "the core to have let go")
     works(relayd, connector)
+
+
+def test_large_events_do_not_cut_off_who_reads(make_relayd, eager):
+    relayd = make_relayd().connect_to(eager).start(wait="connected")
+    source = {"platform": "discord", "chat_id": "c1", "chat_type": "dm"}
+    eager.say_many([{"text": f"m{i} " + "x" * 900 * 1024, "source": source,
+                     "message_type": "text"} for i in range(12)])
+    relayd.wait_gateway(lambda g: g["queue"]["events"] == 12,
+                        "to hold them all")
+    agent = relayd.agent()
+    for i in range(12):
+        delivery = agent.inbound()
+        assert delivery["event"]["text"].split()[0] == f"m{i}"
+        assert "redelivered" not in delivery
+        agent.ack(delivery)
+    eager.wait_all_acked()

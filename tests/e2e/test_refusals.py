@@ -201,3 +201,14 @@ def test_lines_that_are_none_cost_nothing_else(relayd, connector):
     until(lambda: relayd.gateway()["counters"]["lines_bad"] >= 3,
           "three bad lines")
     assert "from_the_future" not in relayd.log
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_lost_link_is_the_last_close(relayd, connector, reset):
+    connector.drop(reset=reset)
+    relayd.wait_gateway(lambda g: g["state"] == "connected"
+                        and g["counters"]["losses"] == 1,
+                        "to be connected again")
+    last = relayd.gateway()["last_close"]
+    assert last["code"] is None and last["by"] == "connector"
+    assert "peer" in last["reason"]

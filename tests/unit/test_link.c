@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The link against a small world: its states, deadlines, backoff, how it
- * stops. */
+ * stops, how ends are told. */
 #include "world.h"
 
 /* --- the link --- */
@@ -278,6 +278,84 @@ test_skipped_identities(void **state)
 	assert_string_equal(w->state, "connected");
 }
 
+static void
+test_lost_connections_are_told_as_the_last_close(void **state)
+{
+	struct world *w = *state;
+	struct last_close *lc = &w->gw->link.last_close;
+
+	world_up(w);
+	world_close(w, 1012, "restart");
+	assert_int_equal(lc->code, 1012);
+	assert_false(lc->by_us);
+	world_up(w);
+	link_event(w->gw, LE_LOST, "connection reset by the peer");
+	assert_int_equal(lc->code, 0);
+	assert_string_equal(lc->reason, "connection reset by the peer");
+	assert_false(lc->by_us);
+	assert_int_equal(lc->at, w->now);
+	/* A dial that fails is no close. */
+	world_time(w, 30000);
+	link_event(w->gw, LE_DIAL_FAILED, "refused");
+	assert_string_equal(lc->reason, "connection reset by the peer");
+	world_up(w);
+	world_time(w, 100000); /* no pong */
+	assert_string_equal(lc->reason, "no pong within 60 s");
+	assert_true(lc->by_us);
+}
+
+static void
+test_refused_upgrade_is_not_our_close(void **state)
+{
+	struct world *w = *state;
+
+	world_up(w);
+	core_gateway_change(w->gw, &w->conf);
+	world_turn(w);
+	world_message(w, "{\"type\":\"going_idle_ack\"}\n");
+	world_close(w, 1000, "");
+	assert_true(w->gw->link.last_close.by_us);
+	link_event(w->gw, LE_DIALED, "x");
+	link_event(w->gw, LE_TLS_UP, "x");
+	link_event(w->gw, LE_TOKEN, "x");
+	link_http_status(w->gw, 403);
+	link_event(w->gw, LE_UPGRADE_REFUSED, "HTTP 403");
+	assert_int_equal(w->gw->link.last_close.status, 403);
+	assert_false(w->gw->link.last_close.by_us);
+}
+
+static void
+test_output_that_fails_ends_the_link(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a =
+	    world_agent(w, "{\"type\":\"hello\",\"window\":400}");
+	char id[260], text[16], ack[128];
+	int i;
+
+	world_up(w);
+	agent_says(a, SEND, "r1"); /* left */
+	for (i = 0; i < 400; i++) {
+		memset(id, 'i', 240);
+		(void)snprintf(id + 240, 20, "%d", i);
+		(void)snprintf(text, sizeof(text), "m%d.", i);
+		world_event(w, id, "c1", text);
+	}
+	w->gw->wire.out.max = 100;
+	/* The first comes last: it frees all acknowledgements at once. */
+	for (i = 399; i >= 0; i--) {
+		(void)snprintf(text, sizeof(text), "m%d.", i);
+		(void)snprintf(ack, sizeof(ack),
+		    "{\"type\":\"inbound_ack\",\"bufferId\":\"%s\"}",
+		    id_of(a, text));
+		core_agent_line(a->a, ack, strlen(ack));
+	}
+	assert_int_not_equal(w->gw->link.state, LINK_UP);
+	assert_int_equal(buf_len(&w->gw->wire.lines), 0);
+	assert_true(holds(&a->in, "\"ambiguous\":true"));
+	world_up(w);
+}
+
 int
 main(void)
 {
@@ -294,6 +372,9 @@ main(void)
 	    WORLD_TEST(test_stop_without_an_ack_still_ends),
 	    WORLD_TEST(test_changed_settings_dial_again),
 	    WORLD_TEST(test_skipped_identities),
+	    WORLD_TEST(test_lost_connections_are_told_as_the_last_close),
+	    WORLD_TEST(test_refused_upgrade_is_not_our_close),
+	    WORLD_TEST(test_output_that_fails_ends_the_link),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -242,6 +242,27 @@ test_operator_sends(void **state)
 	assert_non_null(core_send(w->gw, SPAN_LIT("[]"), 77));
 }
 
+static void
+test_operator_is_answered_when_the_gateway_goes(void **state)
+{
+	struct world *w = *state;
+	static const struct span action =
+	    SPAN_LIT("{\"op\":\"send\",\"chat_id\":\"c1\",\"content\":\"x\"}");
+
+	core_credential(w->gw, 1, 1, "x");
+	assert_null(core_send(w->gw, action, 77));
+	core_gateway_remove(w->gw);
+	assert_true(holds(&w->result, "\"success\":false"));
+	assert_false(holds(&w->result, "ambiguous"));
+	w->gw = core_gateway_add(w->c, 3, &w->conf, w->seen, w);
+	world_up(w);
+	assert_null(core_send(w->gw, action, 77));
+	world_turn(w);
+	core_gateway_remove(w->gw);
+	assert_true(holds(&w->result, "\"ambiguous\":true"));
+	w->gw = core_gateway_add(w->c, 3, &w->conf, w->seen, w);
+}
+
 int
 main(void)
 {
@@ -257,6 +278,7 @@ main(void)
 	    WORLD_TEST(test_what_finds_it_full_is_not_told_of_a_lost_link),
 	    WORLD_TEST(test_what_waited_before_the_loss_waits_no_longer),
 	    WORLD_TEST(test_operator_sends),
+	    WORLD_TEST(test_operator_is_answered_when_the_gateway_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

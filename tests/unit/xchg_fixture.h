@@ -412,6 +412,32 @@ run_with(struct run *r, const struct world *w, struct server s,
 		    (unsigned)r->status, r->said);
 }
 
+/* Answers. */
+
+#define OK(body_len)                                                 \
+	"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n" \
+	"Content-Length: " body_len "\r\n\r\n"
+#define DATE 784111777
+#define GOOD OK("16") "{\"secret\":\"5ec\"}"
+
+HELPER void
+outcome(const struct run *r, enum xchg_stage stage, uint64_t status,
+    const char *reason)
+{
+	if (r->m.stage != stage || r->m.status != status ||
+	    strcmp(r->reason, reason) != 0)
+		fail_msg("stage %d status %d \"%s\", not %d %d \"%s\"",
+		    (int)r->m.stage, (int)r->m.status, r->reason, (int)stage,
+		    (int)status, reason);
+}
+
+HELPER void
+text(struct span s, const char *wanted)
+{
+	assert_int_equal(s.len, strlen(wanted));
+	assert_memory_equal(s.p, wanted, s.len);
+}
+
 /* The world. */
 
 /* The program beside which this one was built. */
