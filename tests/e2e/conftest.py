@@ -17,6 +17,7 @@
                      acknowledgements
     busy             a Relayd connected to that one
     rundir           a directory as relayd's own, for a server in its place
+    public_dir       a directory that everybody reaches
 
 Marks: `root` needs relayd started as root; `breach` lets the connector see
 breaches; `unclean` lets relayd be gone, or be killed, at the end of the test.
@@ -27,6 +28,7 @@ import os
 import secrets
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -213,3 +215,13 @@ def _rundir(tmp_path_factory):
     path = tmp_path_factory.mktemp("r")
     (path / "agent").mkdir()
     return path
+
+
+@pytest.fixture(name="public_dir")
+def _public_dir():
+    """A directory that everybody reaches: another run of pytest may close
+    those of pytest at any time."""
+    with tempfile.TemporaryDirectory(prefix="rt-") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path

@@ -135,7 +135,8 @@ def test_enrolments(make_relayd, issuer):
     assert entry["last_refusal"]["what"] == "enroll"
     assert "403" in entry["last_refusal"]["reason"]
     assert entry["last_refusal"]["at"] > 1e9
-    assert len(said(relayd, "enroll", "main")) >= 2
+    assert said(relayd, "event=use", "main", "enroll, use 1: accepted")
+    assert said(relayd, "event=use", "main", "enroll, use 2: ", "403")
     assert "canary" not in relayd.log
 
 
@@ -145,9 +146,14 @@ def test_policies(make_relayd, connector):
     relayd.start(wait="connected")
     wait_credential(relayd, lambda e: e["uses"]["policy"] == 1,
                     "to have been used for a policy")
-    until(lambda: said(relayd, "policy", "main"), "a line about the policy")
     # A policy's bearer is a token as well.
     assert credential(relayd)["tokens_minted"] == 2
+    until(lambda: said(relayd, "event=use", "main",
+                       "policy, use 1: accepted"), "a line about the policy")
+    connector.http.script["policy"].append((500, {"error": "not now"}))
+    relayd.stop()
+    relayd.start(wait="connected")
+    relayd.wait_log(r"event=use .*main.*policy, use 1: .*not now")
 
 
 def test_who_asked(make_relayd, issuer):

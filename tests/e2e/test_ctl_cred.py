@@ -159,12 +159,10 @@ def test_not_running(rundir, tmp_path, args):
 
 @needs_root
 @pytest.mark.parametrize("args", COMMANDS)
-def test_permission_denied(rundir, tmp_path, args):
-    args = filled(args, tmp_path)
-    for path in (rundir, tmp_path, *rundir.parents, *tmp_path.parents):
-        if not path.stat().st_mode & 1:
-            path.chmod(path.stat().st_mode | 0o011)
-    (tmp_path / "env").chmod(0o644)
+def test_permission_denied(public_dir, args):
+    rundir = public_dir
+    args = filled(args, public_dir)
+    (public_dir / "env").chmod(0o644)
 
     def as_nobody():
         os.setgroups([])

@@ -481,6 +481,64 @@ def test_killed_while_it_waits(held, issuer, sig):
     assert not any(deaths.values()), deaths
 
 
+@pytest.mark.parametrize("route", ["token", "metadata", "policy", "enroll"])
+def test_killed_in_each_exchange(make_relayd, issuer, route):
+    """It is tried again, or who asked is told."""
+    relayd = make_relayd()
+    more = {}
+    if route in ("token", "metadata"):
+        more["identity_token"] = oauth(relayd, issuer, route)
+    hold = threading.Event()
+    if route != "enroll":
+        issuer.http.holds[route] = hold
+    provisioned(relayd, issuer, identities=[
+        {"platform": "discord", "bot_id": "1234", "require_mention": True}],
+        **more).start()
+    if route == "enroll":
+        relayd.wait_state()
+        issuer.wait_asked("policy", 1)
+        exchanges.wait_none(relayd)
+        issuer.http.holds[route] = hold
+        told = []
+        asking = threading.Thread(target=lambda: told.append(
+            enroll(relayd, ticket(issuer))))
+        asking.start()
+    issuer.wait_asked(route)
+    authd = relayd.role_pid("authd")
+    os.kill(exchanges.wait_one(relayd), signal.SIGKILL)
+    if route == "enroll":
+        asking.join()
+        assert told[0].returncode == 1 and told[0].stderr
+    hold.set()
+    relayd.wait_state(timeout=EXCHANGE_TIMEOUT_S)
+    issuer.wait_policy("discord", {
+        "requireAddress": True, "freeResponseScopes": [],
+        "allowOtherBots": False}, timeout=EXCHANGE_TIMEOUT_S)
+    assert enroll(relayd, ticket(issuer)).returncode == 0
+    assert relayd.role_pid("authd") == authd
+
+
+def test_killed_while_a_command_runs(make_relayd, issuer):
+    """What it had started ends, too; the next one is read."""
+    relayd = make_relayd()
+    room = relayd.dir / "room"
+    room.mkdir()
+    room.chmod(0o777)
+    path = relayd.write(
+        "token.sh", f"#!/bin/sh\n[ -e {room}/pid ] || {{ echo $$ "
+        f">{room}/pid; exec sleep 3600; }}\necho {issuer.token}\n", 0o755)
+    relayd.add_gateway(issuer, identity_token={"command": [str(path)],
+                                               "user": "nobody"}).start()
+    command = until(lambda: (room / "pid").exists()
+                    and (room / "pid").read_text().strip(), "the command")
+    authd = relayd.role_pid("authd")
+    os.kill(exchanges.wait_one(relayd), signal.SIGKILL)
+    until(lambda: not os.path.exists(f"/proc/{command}"), "its end",
+          EXCHANGE_TIMEOUT_S)
+    relayd.wait_state(timeout=EXCHANGE_TIMEOUT_S)
+    assert relayd.role_pid("authd") == authd
+
+
 def test_killed_at_any_moment(host):
     """An enrolment is answered each time, and relay-authd stays sound."""
     chance = random.Random(3)

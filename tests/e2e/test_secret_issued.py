@@ -151,6 +151,10 @@ def test_provisioned(make_relayd, issuer, canaries, way):
     assert_cleansed(relayd, canaries)
     assert not list(store(relayd).glob("credential.*"))
     # What the supervisor keeps, it keeps unmapped.
+    assert "memfd" in " ".join(exchanges.descriptors(relayd.pid).values()) \
+        or "secretmem" in " ".join(exchanges.descriptors(relayd.pid).values())
+    assert not {name for *_, name in inject.maps(relayd.pid)} & {
+        inject.SECRETMEM, inject.LOCKEDMEM}
     relayd.kill_and_wait("authd")
     issuer.drop()
     relayd.wait_gateway(lambda g: g["counters"]["handshakes"] == 2, "be back")

@@ -164,6 +164,9 @@ def test_a_full_disk(make_relayd, issuer):
                               "token": ticket(issuer)})
         assert answer["code"] == "storage", answer
         assert "space" in answer["error"]
+        answer = ask(relayd, {"cmd": "import", "gateway": "main",
+                              "id": "gw-test", "secret": "x" * 64})
+        assert answer["code"] == "storage", answer
         assert stored(relayd).read_bytes() == before
         (disk / "ballast").unlink()
         assert enroll(relayd, ticket(issuer)).returncode == 0
