@@ -173,7 +173,7 @@ def test_a_failure_is_a_warning(make_relayd, connector, answer, phrase):
                     EXCHANGE_TIMEOUT_S)
     gateway = relayd.wait_gateway(
         lambda g: g["state"] == "connected"
-        and re.search(f"(?i){phrase}", g["credential"]["policy"]),
+        and re.search(f"(?i){phrase}", g["credential"]["policy"] or ""),
         "to tell of the policy")
     assert gateway["credential"]["usable"]
     assert re.search(f"(?i){phrase}", credential(relayd)["policy"])
