@@ -210,7 +210,6 @@ def _enrolled_host(make_relayd, issuer):
 def test_what_is_done_to_the_disk(enrolled_host, issuer):
     done, stepper = enroll_again(enrolled_host, issuer)
     assert done.returncode == 0, done.stderr
-    print(stepper.calls)
     calls = [call for call in stepper.calls if call != "close"]
     assert calls[:len(CALLS)] == CALLS
     assert len(stepper.calls) <= MOST, "some are not killed at"
