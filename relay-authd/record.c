@@ -256,14 +256,23 @@ write_synced(int fd, const char *p, size_t len)
 	return fsync(fd);
 }
 
+/* What it is written as before it has its name. */
+#define TEMP_NAME (RECORD_NAME + 8)
+
+static void
+temp_name(char out[TEMP_NAME], const char *name)
+{
+	snprintf(out, TEMP_NAME, "new.%s", name);
+}
+
 int
 record_save(
     const struct record *r, int dir, const char *name, char *why, size_t cap)
 {
-	char temp[RECORD_NAME + 8];
+	char temp[TEMP_NAME];
 	int fd, wrote, saved;
 
-	snprintf(temp, sizeof(temp), "new.%s", name);
+	temp_name(temp, name);
 	unlinkat(dir, temp, 0);
 	fd = openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd == -1)
@@ -283,7 +292,12 @@ record_save(
 int
 record_remove(int dir, const char *name, char *why, size_t cap)
 {
-	if ((unlinkat(dir, name, 0) == -1 && errno != ENOENT) ||
+	char temp[TEMP_NAME];
+
+	/* What a crash left of it is as secret. */
+	temp_name(temp, name);
+	if ((unlinkat(dir, temp, 0) == -1 && errno != ENOENT) ||
+	    (unlinkat(dir, name, 0) == -1 && errno != ENOENT) ||
 	    fsync(dir) == -1)
 		return fail(why, cap, name, strerror(errno));
 	return 0;

@@ -19,8 +19,7 @@ import inject
 import memory
 import relay
 from issued import (TENANT, ask, credential, enroll, enroll_by_command, store,
-                    stored,
-                    trust_system)
+                    stored, trust_system)
 from proxy import Proxy
 from test_secret import (_can_look, all_needles, assert_not_in_memory,
                          assert_not_in_proc, has_secret_memory, hiding,

@@ -138,6 +138,18 @@ def test_a_file_left_half_written(make_relayd, issuer):
     relayd.wait_gateway(lambda g: g["counters"]["handshakes"] == 2, "be back")
 
 
+def test_forget_takes_what_a_crash_left(make_relayd, issuer):
+    """A secret that was never used, for want of a name, is one all the
+    same."""
+    issuer.register("gw-test", "0" * 64, {"discord": "1234"})
+    relayd = enrolled(make_relayd(), issuer)
+    left = store(relayd) / "new.credential.main"
+    left.write_bytes(stored(relayd).read_bytes())
+    os.chown(left, *store(relayd).stat()[4:6])
+    assert relayd.ctl("forget", "main").returncode == 0
+    assert not files_with(issuer.gateway().secrets[0], relayd.dir)
+
+
 # The old one or the new one.
 
 @pytest.mark.root
