@@ -88,6 +88,10 @@ struct core_io {
 	 * hold foreign bytes. */
 	void (*remark)(void *arg, struct gateway *gw, int level,
 	    const char *event, const char *text);
+	/* The answer to core_wish(): error is NULL when it was done. */
+	void (*wish_done)(void *arg, uint64_t cookie, const char *error);
+	/* Write the journal to the disk: an acknowledgement leaves next. */
+	void (*journal_sync)(void *arg, struct gateway *gw);
 	/* A line went by; called only while gw->taps > 0. */
 	void (*tap)(
 	    void *arg, struct gateway *gw, enum tap_dir dir, struct span line);
@@ -110,6 +114,8 @@ struct gateway_conf {
 	uint32_t window;	 /* default of an agent's */
 	uint32_t ack_timeout_ms; /* default of an agent's */
 	uint8_t group_per_user, thread_per_user;
+	uint8_t hold;	       /* when no agent is there: stay connected */
+	uint8_t pass_overlong; /* content that is too long is passed on */
 	uint32_t nidentity;
 	struct identity identity[LIMIT_IDENTITIES];
 };
@@ -256,6 +262,28 @@ void core_agent_gone(struct agent *a, const char *reason);
  * cannot even be queued; else send_result(cookie) follows, at the latest when
  * the request times out. */
 const char *core_send(struct gateway *gw, struct span action, uint64_t cookie);
+
+/* What an operator may ask of a link (DESIGN 5). */
+enum link_wish {
+	WISH_IDLE,     /* going_idle, close, sleep until somebody needs it */
+	WISH_WAKE,     /* ends idle and dormant */
+	WISH_DORMANT,  /* ready for the host's suspend */
+	WISH_DISABLE,  /* switch off until WISH_ENABLE */
+	WISH_ENABLE,   /* ends what WISH_DISABLE began, not a revocation */
+	WISH_RECONNECT /* close in order and dial again */
+};
+
+/* who: for the reason that people read ("uid 0").  NULL: done, or begun, then
+ * wish_done(cookie) follows within 15 s (also when it was done at once); or a
+ * phrase that says why it cannot be. */
+const char *core_wish(
+    struct gateway *gw, enum link_wish wish, uint64_t cookie, const char *who);
+/* The host slept: links are dropped and dialled at once. */
+void core_slept(struct core *c);
+/* An operator stops the turn of a session: its agent gets interrupt_inbound,
+ * all agents where none has it.  NULL, or why not. */
+const char *
+core_interrupt(struct gateway *gw, struct span session_key, const char *who);
 
 /* For the core's own files. */
 
