@@ -151,9 +151,33 @@ on_tap(void *arg, struct gateway *gw, enum tap_dir dir, struct span line)
 	CHECK(memchr(line.p, '\n', line.len) == NULL);
 }
 
-static const struct core_io world_io = {on_dial, on_tls, on_mint, on_upgrade,
-    on_ask, on_drop, on_output, on_read, on_agent_send, on_agent_close,
-    on_state, on_fared, on_result, on_remark, on_tap};
+static void
+on_wish_done(void *arg, uint64_t cookie, const char *error)
+{
+	(void)arg;
+	(void)cookie;
+	CHECK(error == NULL || error[0] != '\0');
+}
+
+static const struct core_io world_io = {
+    .dial = on_dial,
+    .tls = on_tls,
+    .mint = on_mint,
+    .upgrade = on_upgrade,
+    .ask = on_ask,
+    .drop = on_drop,
+    .link_output = on_output,
+    .link_read = on_read,
+    .agent_send = on_agent_send,
+    .agent_close = on_agent_close,
+    .state_changed = on_state,
+    .fared = on_fared,
+    .send_result = on_result,
+    .remark = on_remark,
+    .wish_done = on_wish_done,
+    .journal_sync = on_output,
+    .tap = on_tap,
+};
 
 void
 world_conf(struct world *w, unsigned variant)

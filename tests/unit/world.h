@@ -44,6 +44,8 @@ struct world {
 	uint64_t now;
 	int dials, tls, mints, upgrades, asks, drops, reading, states, remarks;
 	int worked, refused, revoked; /* what relay-authd is told */
+	int wishes, syncs;
+	char wish[LIMIT_REASON]; /* why the last was not granted, or "" */
 	char evidence[LIMIT_EVIDENCE + 1];
 	int64_t skew; /* of the connector's clock; INT64_MIN: never told */
 	char state[32];
@@ -179,9 +181,41 @@ w_tap(void *arg, struct gateway *gw, enum tap_dir dir, struct span line)
 	(void)line;
 }
 
-static const struct core_io world_io = {w_dial, w_tls, w_mint, w_upgrade, w_ask,
-    w_drop, w_output, w_read, w_agent_send, w_agent_close, w_state, w_fared,
-    w_result, w_remark, w_tap};
+static inline void
+w_wish_done(void *arg, uint64_t cookie, const char *error)
+{
+	struct world *w = arg;
+
+	assert_int_equal(cookie, 78);
+	w->wishes++;
+	(void)strlcpy(w->wish, error == NULL ? "" : error, sizeof(w->wish));
+}
+static inline void
+w_journal_sync(void *arg, struct gateway *gw)
+{
+	(void)gw;
+	((struct world *)arg)->syncs++;
+}
+
+static const struct core_io world_io = {
+    .dial = w_dial,
+    .tls = w_tls,
+    .mint = w_mint,
+    .upgrade = w_upgrade,
+    .ask = w_ask,
+    .drop = w_drop,
+    .link_output = w_output,
+    .link_read = w_read,
+    .agent_send = w_agent_send,
+    .agent_close = w_agent_close,
+    .state_changed = w_state,
+    .fared = w_fared,
+    .send_result = w_result,
+    .remark = w_remark,
+    .wish_done = w_wish_done,
+    .journal_sync = w_journal_sync,
+    .tap = w_tap,
+};
 
 static inline struct world *
 world_new(void)
