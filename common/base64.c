@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Base64 (RFC 4648) without look-ups by the bytes encoded. */
+/* Base64 (RFC 4648), encoded without look-ups by the bytes. */
 #include <stdint.h>
 
 #include "base64.h"
@@ -69,4 +69,43 @@ base64url_encode(char *out, const void *in, size_t len)
 	static const struct alphabet url = {'-', '_', 0};
 
 	return encode(out, in, len, &url);
+}
+
+/* The six-bit value of a character, or -1.  What is decoded is no secret. */
+static int
+value(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+ptrdiff_t
+base64_decode(char *out, struct span in)
+{
+	char *begin = out;
+	unsigned group = 0, have = 0;
+	size_t i, pad = 0;
+	int v;
+
+	if (in.len % 4 != 0)
+		return -1;
+	while (pad < 2 && in.len > 0 && in.p[in.len - 1] == '=') {
+		in.len--;
+		pad++;
+	}
+	for (i = 0; i < in.len; i++) {
+		if ((v = value(in.p[i])) == -1)
+			return -1;
+		group = group << 6 | (unsigned)v;
+		if ((have += 6) >= 8) {
+			have -= 8;
+			*out++ = (char)(group >> have & 0xff);
+		}
+	}
+	return have == 6 ? -1 : out - begin;
 }

@@ -73,11 +73,34 @@ test_all_bytes_and_lengths_agree_with_openssl(void **state)
 	}
 }
 
+/* What is decoded is what was encoded; and what is not base64 is told. */
+static void
+test_decode(void **state)
+{
+	static const char *const bad[] = {"Zg", "Zg=", "Zg===", "Z===", "=",
+	    "====", "Zm9v\n", "Zm 9", "Zm9-", "Zg==Zg==", "Z=g="};
+	unsigned char in[64];
+	char text[BASE64_LEN(64) + 1], out[BASE64_LEN(64)];
+	size_t i, n;
+
+	(void)state;
+	for (i = 0; i < sizeof(in); i++)
+		in[i] = (unsigned char)(i * 151 + 7);
+	for (n = 0; n <= sizeof(in); n++) {
+		i = base64_encode(text, in, n);
+		assert_int_equal(base64_decode(out, (struct span){text, i}), n);
+		assert_memory_equal(out, in, n);
+	}
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(base64_decode(out, span_str(bad[i])), -1);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_rfc_4648_vectors),
+	    cmocka_unit_test(test_decode),
 	    cmocka_unit_test(test_all_bytes_and_lengths_agree_with_openssl),
 	};
 
