@@ -87,6 +87,9 @@
 #define LIMIT_LINK_QUEUE (16U * 1024 * 1024)
 /* Chats whose scope is remembered (CONTRACT 7), least recently used out. */
 #define LIMIT_CHATS 10000
+/* Prompts whose sender is remembered, of one gateway, the oldest out: people
+ * answer within hours, and 4,096 questions wait at no time. */
+#define LIMIT_PROMPTS 4096
 /* Ids acknowledged lately, to recognise a replay (DESIGN 2). */
 #define LIMIT_SEEN 65536
 /* The memory they stand in: a header and 16 bytes for each. */

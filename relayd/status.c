@@ -43,6 +43,7 @@ static const struct {
     C(outbound_failed),
     C(outbound_ambiguous),
     C(interrupts),
+    C(forwards_dropped),
     C(agent_lines_bad),
     C(unknown_frames),
 #undef C
@@ -176,7 +177,7 @@ put_identities(struct buf *b, const struct engine_gw *eg)
 	buf_adds(b, SPAN_LIT("["));
 	for (i = 0; i < gc->nidentity; i++) {
 		id = &gc->identity[i];
-		d = span_str(id->descriptor);
+		d = span_str(id->descriptor.text);
 		buf_adds(b, i == 0 ? SPAN_LIT("{") : SPAN_LIT(",{"));
 		json_put_member_str(b, "platform", span_str(id->platform));
 		json_put_member_str(b, "bot_id", span_str(id->bot_id));

@@ -29,6 +29,7 @@ enum member {
 	M_ACK_TIMEOUT,
 	M_SESSION_KEY,
 	M_REASON,
+	M_INTERACTIONS,
 	M_COUNT
 };
 
@@ -44,6 +45,7 @@ static const struct json_want members[M_COUNT] = {
     [M_ACK_TIMEOUT] = JSON_WANT("ack_timeout", JSON_ANY, 0),
     [M_SESSION_KEY] = JSON_WANT("session_key", JSON_ANY, 0),
     [M_REASON] = JSON_WANT("reason", JSON_ANY, 0),
+    [M_INTERACTIONS] = JSON_WANT("interactions", JSON_ANY, 0),
 };
 
 struct line {
@@ -122,7 +124,7 @@ agent_tell_link(struct agent *a)
 void
 agent_descriptor(struct agent *a, unsigned i)
 {
-	const char *d = a->gw->conf.identity[i].descriptor;
+	const char *d = a->gw->conf.identity[i].descriptor.text;
 	struct span piece[] = {
 	    SPAN_LIT("{\"type\":\"descriptor\",\"descriptor\":"), span_str(d),
 	    SPAN_LIT("}")};
@@ -221,6 +223,26 @@ hello_settings(struct line *l)
 	}
 }
 
+/* How the agent wants Discord's interactions. */
+static void
+hello_interactions(struct line *l)
+{
+	const struct json_doc *doc = &l->a->gw->core->doc;
+	struct span how = json_str_raw(doc, l->at[M_INTERACTIONS]);
+
+	if (l->at[M_INTERACTIONS] == -1)
+		return;
+	if (span_eq(how, SPAN_LIT("event")))
+		l->a->events = 1;
+	else if (span_eq(how, SPAN_LIT("raw")))
+		l->a->events = 0;
+	else
+		agent_error(l->a,
+		    "hello: interactions must be \"event\" or \"raw\"; "
+		    "\"%s\" is used",
+		    l->a->events ? "event" : "raw");
+}
+
 static const char *
 on_hello(struct line *l)
 {
@@ -234,6 +256,7 @@ on_hello(struct line *l)
 	if (added == 0)
 		return NULL;
 	hello_settings(l);
+	hello_interactions(l);
 	fresh = added & ~a->platforms;
 	a->platforms |= added;
 	a->state = AGENT_READY;
@@ -421,6 +444,7 @@ detach(struct agent *a)
 	a->gw->core->nagent--;
 	timer_clear(&a->gw->core->timers, &a->ack_timer);
 	timer_clear(&a->gw->core->timers, &a->hello_timer);
+	prompt_agent_gone(a);
 	outbound_agent_gone(a);
 	delivery_agent_gone(a);
 }

@@ -15,6 +15,8 @@ struct origin {
 	char key[LIMIT_SESSION_KEY];
 	size_t keylen;
 	int identity;
+	char asked[LIMIT_ID];
+	struct span prompt_id; /* of the prompt that it answers; or absent */
 };
 
 /* Whether a document keeps the members of the object at a node; where it ran
@@ -34,36 +36,13 @@ enter(struct gateway *gw, const struct json_doc **doc, int *node)
 	return NULL;
 }
 
-/* The node of one member of the object at *node. */
+/* Its session, and the identity that fronts it. */
 static const char *
-descend(struct gateway *gw, const struct json_doc **doc, int *node,
-    const struct json_want *want)
+find_session(const struct gateway *gw, struct origin *o)
 {
-	const char *why;
+	ptrdiff_t n = session_key(&o->src, gw->conf.group_per_user,
+	    gw->conf.thread_per_user, o->key, sizeof(o->key));
 
-	if ((why = enter(gw, doc, node)) != NULL)
-		return why;
-	return json_members(*doc, *node, want, 1, node, NULL);
-}
-
-static const char *
-origin_event(struct gateway *gw, int event, struct origin *o)
-{
-	static const struct json_want want =
-	    JSON_WANT("source", JSON_T(JSON_OBJECT), 1);
-	const struct json_doc *doc = &gw->core->doc;
-	const struct gateway_conf *conf = &gw->conf;
-	const char *why;
-	ptrdiff_t n;
-
-	if (descend(gw, &doc, &event, &want) != NULL)
-		return "event without a proper source";
-	if ((why = enter(gw, &doc, &event)) != NULL ||
-	    (why = session_source(
-		 doc, event, &o->src, o->scratch, sizeof(o->scratch))) != NULL)
-		return why;
-	n = session_key(&o->src, conf->group_per_user, conf->thread_per_user,
-	    o->key, sizeof(o->key));
 	if (n == -1)
 		return "the source's ids are too long";
 	o->keylen = (size_t)n;
@@ -71,22 +50,80 @@ origin_event(struct gateway *gw, int event, struct origin *o)
 	return NULL;
 }
 
-/* A forwarded webhook has no session of its own: those of a platform go
+/* Which prompt an event answers.  Who asked is all that hangs on it: what
+ * cannot be read is left to the agents. */
+static void
+read_prompt(const struct gateway *gw, const struct json_doc *doc, int node,
+    struct origin *o)
+{
+	if (node == -1 || doc->node[node].type != JSON_OBJECT ||
+	    gw->prompts.n == 0)
+		return;
+	o->prompt_id = json_str(
+	    doc, json_get(doc, node, "prompt_id"), o->asked, sizeof(o->asked));
+}
+
+static const char *
+origin_event(struct gateway *gw, int event, struct origin *o)
+{
+	static const struct json_want want[] = {
+	    JSON_WANT("source", JSON_T(JSON_OBJECT), 1),
+	    JSON_WANT("prompt_response", JSON_ANY, 0)};
+	const struct json_doc *doc = &gw->core->doc;
+	const char *why;
+	int at[2];
+
+	if (enter(gw, &doc, &event) != NULL ||
+	    json_members(doc, event, want, 2, at, NULL) != NULL)
+		return "event without a proper source";
+	read_prompt(gw, doc, at[1], o);
+	event = at[0];
+	if ((why = enter(gw, &doc, &event)) != NULL ||
+	    (why = session_source(
+		 doc, event, &o->src, o->scratch, sizeof(o->scratch))) != NULL)
+		return why;
+	return find_session(gw, o);
+}
+
+/* A Discord interaction belongs to its conversation, whether agents get it as
+ * an event or as it came.  0, or -1: it is none. */
+static int
+origin_interaction(struct gateway *gw, const struct json_doc *doc,
+    const int at[3], struct origin *o)
+{
+	struct interaction *in = &gw->core->interaction;
+	struct span profile =
+	    json_str(doc, at[2], o->scratch, sizeof(o->scratch));
+
+	if (interaction_read(in, json_str_raw(doc, at[1]), profile) != NULL)
+		return -1;
+	o->src = in->src;
+	o->prompt_id = in->prompt_id;
+	return find_session(gw, o) == NULL ? 0 : -1;
+}
+
+/* Another forwarded webhook has no session of its own: those of a platform go
  * together. */
 static const char *
 origin_forward(struct gateway *gw, int forward, struct origin *o)
 {
-	static const struct json_want want =
-	    JSON_WANT("platform", JSON_T(JSON_STRING), 1);
+	static const struct json_want want[] = {
+	    JSON_WANT("platform", JSON_T(JSON_STRING), 1),
+	    JSON_WANT("bodyB64", JSON_ANY, 0),
+	    JSON_WANT("profile", JSON_ANY, 0)};
 	const struct json_doc *doc = &gw->core->doc;
-	int n;
+	int n, at[3];
 
-	if (descend(gw, &doc, &forward, &want) != NULL)
+	if (enter(gw, &doc, &forward) != NULL ||
+	    json_members(doc, forward, want, 3, at, NULL) != NULL)
 		return "forward without platform";
-	o->src.platform =
-	    json_str(doc, forward, o->scratch, sizeof(o->scratch));
+	if (span_eq(json_str_raw(doc, at[0]), SPAN_LIT("discord")) &&
+	    origin_interaction(gw, doc, at, o) == 0)
+		return NULL;
+	memset(&o->src, 0, sizeof(o->src));
+	o->src.platform = json_str(doc, at[0], o->scratch, sizeof(o->scratch));
 	o->identity = core_identity(gw, o->src.platform);
-	n = snprintf(o->key, sizeof(o->key), "passthrough:%s",
+	n = snprintf(o->key, sizeof(o->key), ARRIVAL_RAW "%s",
 	    o->identity == -1 ? "?" : gw->conf.identity[o->identity].platform);
 	o->keylen = (size_t)n;
 	return NULL;
@@ -198,12 +235,12 @@ admit(struct gateway *gw, const struct arrival *in, const struct cid *cid,
 	s = session_get(gw, (struct span){o->key, o->keylen}, o->identity);
 	if (s == NULL)
 		return;
-	if (in->event != -1)
-		learn(gw, &s->chat, o);
+	learn(gw, &s->chat, o);
 	if (agent_text(gw, in,
 		(struct span){ours, core_put_id(gw->core, id, ours)}, s,
 		piece) == 0)
-		delivery_admit(gw, id, cid, s, piece, PIECES);
+		delivery_admit(gw, id, cid, s, in->event == -1,
+		    prompt_agent(gw, o->prompt_id), piece, PIECES);
 }
 
 const char *
@@ -215,6 +252,7 @@ arrival_event(struct gateway *gw, const struct arrival *in)
 	struct cid cid;
 	const char *why;
 
+	o.prompt_id = (struct span){NULL, 0};
 	gw->count.events_in++;
 	gw->link.last_event = gw->core->now;
 	if (!delivery_room(gw, in->line.len)) {
@@ -230,7 +268,7 @@ arrival_event(struct gateway *gw, const struct arrival *in)
 		return why;
 	if (!delivery_replayed(gw, &cid))
 		admit(gw, in, &cid, &o);
-	else if (in->event != -1)
+	else
 		learn(gw, &hint, &o);
 	return NULL;
 }

@@ -10,6 +10,9 @@
 
 struct gateway;
 
+/* How the session key of a forwarded webhook begins that is no event. */
+#define ARRIVAL_RAW "passthrough:"
+
 /* A line that brings an event or a forward, and nodes of the core's doc, where
  * it was scanned; -1: absent. */
 struct arrival {

@@ -28,6 +28,8 @@ core_new(const struct core_io *io, void *arg, const unsigned char random[32],
 	c->next_id = 1;
 	(void)snprintf(
 	    c->epoch, sizeof(c->epoch), "%016llx", (unsigned long long)r[3]);
+	buf_init(&c->text, LIMIT_LINE);
+	interaction_init(&c->interaction);
 	buf_init(&c->scratch, LIMIT_LINE + LIMIT_SESSION_KEY * 6 + 4096);
 	return c;
 }
@@ -41,6 +43,8 @@ core_free(struct core *c)
 		if (c->gw[i] != NULL)
 			core_gateway_remove(c->gw[i]);
 	buf_free(&c->scratch);
+	buf_free(&c->text);
+	interaction_free(&c->interaction);
 	timers_free(&c->timers);
 	free(c);
 }
@@ -184,7 +188,7 @@ own_conf(struct gateway_conf *conf)
 		id = &conf->identity[i];
 		if (id->manifest != NULL)
 			bad |= (id->manifest = strdup(id->manifest)) == NULL;
-		id->descriptor = NULL;
+		memset(&id->descriptor, 0, sizeof(id->descriptor));
 	}
 	return bad ? -1 : 0;
 }
@@ -196,7 +200,7 @@ free_conf(struct gateway_conf *conf)
 
 	for (i = 0; i < conf->nidentity; i++) {
 		free(conf->identity[i].manifest);
-		free(conf->identity[i].descriptor);
+		descriptor_free(&conf->identity[i].descriptor);
 	}
 	conf->nidentity = 0;
 }
@@ -223,6 +227,7 @@ core_gateway_add(struct core *c, uint32_t index,
 	delivery_init(gw, seen);
 	outbound_init(gw);
 	egress_init(&gw->egress, &c->key);
+	prompt_init(gw);
 	c->gw[index] = gw;
 	return gw;
 }
@@ -271,7 +276,8 @@ core_gateway_change(struct gateway *gw, const struct gateway_conf *conf)
 			continue;
 		fresh.identity[i].descriptor =
 		    gw->conf.identity[old].descriptor;
-		gw->conf.identity[old].descriptor = NULL;
+		memset(&gw->conf.identity[old].descriptor, 0,
+		    sizeof(struct descriptor));
 	}
 	/* Agents' platforms and sessions refer to identities by index: with
 	 * others behind them, agents say hello anew. */
@@ -314,6 +320,7 @@ core_gateway_remove(struct gateway *gw)
 	outbound_free(gw);
 	delivery_free(gw);
 	egress_free(&gw->egress);
+	prompt_free(gw);
 	free_conf(&gw->conf);
 	undirty(gw);
 	c->gw[gw->index] = NULL;

@@ -17,12 +17,15 @@
 
 #include "buf.h"
 #include "delivery.h"
+#include "descriptor.h"
 #include "egress.h"
 #include "hash.h"
+#include "interaction.h"
 #include "json.h"
 #include "limit.h"
 #include "link.h"
 #include "outbound.h"
+#include "prompt.h"
 #include "span.h"
 #include "timer.h"
 #include "wire.h"
@@ -100,11 +103,9 @@ struct core_io {
 struct identity {
 	char platform[LIMIT_PLATFORM + 1];
 	char bot_id[LIMIT_ID + 1];
-	char *manifest;		     /* JSON, or NULL */
-	char *descriptor;	     /* last known, JSON as it came, or NULL */
-	uint32_t max_message_length; /* from it; 0: no descriptor yet */
-	uint8_t utf16;		     /* len_unit */
-	uint8_t answered;	     /* a descriptor came on this connection */
+	char *manifest;		      /* JSON, or NULL */
+	struct descriptor descriptor; /* the last known */
+	uint8_t answered;	      /* one came on this connection */
 };
 
 /* A gateway's settings, as the core needs them. */
@@ -133,6 +134,8 @@ struct counters {
 	uint64_t acks_out;   /* inbound_ack sent to the connector */
 	uint64_t outbound, outbound_ok, outbound_failed, outbound_ambiguous;
 	uint64_t interrupts;
+	uint64_t forwards_dropped; /* no agent wanted them as they are, and
+				    * events they are not */
 	uint64_t agent_lines_bad;
 	uint64_t unknown_frames;
 };
@@ -152,6 +155,7 @@ struct agent {
 	uint32_t platforms; /* bits: indexes of gw->conf.identity served */
 	uint32_t window, ack_timeout_ms;
 	uint8_t draining; /* said going_idle: gets no new events */
+	uint8_t events;	  /* wants Discord interactions as events */
 	struct delivery_queue inflight; /* given, oldest first */
 	struct delivery_queue queued;	/* to be given, oldest first */
 	uint64_t inflight_bytes;	/* of the lines in flight */
@@ -171,6 +175,7 @@ struct gateway {
 	struct delivery_state delivery;
 	struct outbound_state outbound;
 	struct egress egress;
+	struct prompts prompts;
 	struct agent_list agents;
 	uint32_t nagent, agent_number;
 	uint32_t taps;
@@ -196,8 +201,11 @@ struct core {
 	struct gateway *gw[LIMIT_GATEWAYS]; /* NULL: no such index */
 	struct gateway *dirty;		    /* gateways with lines to frame */
 	struct buf scratch;		    /* a line being built */
-	struct json_doc doc;		    /* of the line being handled */
-	struct json_doc part; /* of a part of it, when doc ran full */
+	struct buf text;		/* a decoded text that is measured */
+	char why[LIMIT_REASON * 2];	/* what is wrong with a request */
+	struct json_doc doc;		/* of the line being handled */
+	struct json_doc part;		/* of a part of it, when doc ran full */
+	struct interaction interaction; /* that arrived, or is given */
 };
 
 /* random: at least 32 bytes from the system (or a seed, in a simulation). */

@@ -279,17 +279,19 @@ delivery_new(struct gateway *gw, uint64_t id, const struct cid *cid,
 
 void
 delivery_admit(struct gateway *gw, uint64_t id, const struct cid *cid,
-    struct session *s, const struct span *piece, int n)
+    struct session *s, int forward, struct agent *to, const struct span *piece,
+    int n)
 {
 	struct delivery *d = delivery_new(gw, id, cid, piece, n);
 
 	if (d == NULL)
 		return;
 	d->session = s;
+	d->forward = forward != 0;
 	session_open(gw, s);
 	if (cid->text.len > 0)
 		into_order(gw, d);
-	place(gw, d);
+	place(gw, d, to);
 	check_pressure(gw);
 }
 
@@ -329,6 +331,13 @@ taken(struct gateway *gw, struct delivery *d)
 		flush_order(gw);
 	else
 		delivery_drop(gw, d);
+}
+
+void
+delivery_discard(struct gateway *gw, struct delivery *d)
+{
+	place_take(d);
+	taken(gw, d);
 }
 
 /* The oldest in flight decides when patience ends. */

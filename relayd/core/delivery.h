@@ -47,7 +47,8 @@ struct delivery {
 	uint64_t arrived;    /* core time */
 	uint64_t given;	     /* core time it was last written to an agent */
 	uint8_t inflight, ordered, done;
-	uint8_t plain; /* cid needs no escape in JSON */
+	uint8_t plain;	 /* cid needs no escape in JSON */
+	uint8_t forward; /* a passthrough_forward */
 	uint8_t tries;
 	uint16_t cidlen; /* the connector's bufferId; 0: none */
 	uint32_t linelen;
@@ -83,11 +84,16 @@ struct cid {
 int delivery_replayed(struct gateway *gw, const struct cid *cid);
 /*
  * A new event of session s goes its way: its line, in n pieces, carries our
- * bufferId, of which id is the second half.  Without memory it stays with the
+ * bufferId, of which id is the second half.  It may be a forward, and it may
+ * have to go to one agent rather than to the session's (NULL: it need not).
+ * Without memory it stays with the
  * connector, which will send it again: not acknowledged, not bad.
  */
 void delivery_admit(struct gateway *gw, uint64_t id, const struct cid *cid,
-    struct session *s, const struct span *piece, int n);
+    struct session *s, int forward, struct agent *to, const struct span *piece,
+    int n);
+/* An agent cannot use what it would be given: acknowledge it in its order. */
+void delivery_discard(struct gateway *gw, struct delivery *d);
 /* A buffered entry that can never be taken: acknowledge it in its order. */
 void delivery_salvage(struct gateway *gw, struct span cid);
 /*

@@ -18,8 +18,6 @@
 #define FRAME_DEPTH 3
 /* Bytes of a frame's decoded type; none that we know has more. */
 #define TYPE_MAX 32
-/* CONTRACT 4: what a bound that is none means. */
-#define DEFAULT_MESSAGE_LENGTH 4096
 
 enum member {
 	M_TYPE,
@@ -136,57 +134,32 @@ on_idle_ack(struct frame *f)
 	return NULL;
 }
 
-/* Keep what a descriptor says; agents that serve its platform hear of a new
- * one. */
-static const char *
-keep_descriptor(struct gateway *gw, int i, struct span raw)
-{
-	struct identity *id = &gw->conf.identity[i];
-	struct agent *a;
-	char *copy;
-
-	if (id->descriptor != NULL && span_eq(span_str(id->descriptor), raw))
-		return NULL;
-	if ((copy = strndup(raw.p, raw.len)) == NULL)
-		return "no memory";
-	free(id->descriptor);
-	id->descriptor = copy;
-	TAILQ_FOREACH (a, &gw->agents, entry)
-		if (a->state == AGENT_READY && agent_serves(a, (unsigned)i))
-			agent_descriptor(a, (unsigned)i);
-	return NULL;
-}
-
 static const char *
 on_descriptor(struct frame *f)
 {
-	static const struct json_want want[] = {
-	    JSON_WANT("platform", JSON_T(JSON_STRING), 1),
-	    JSON_WANT("max_message_length", JSON_ANY, 0),
-	    JSON_WANT("len_unit", JSON_ANY, 0),
-	};
 	struct gateway *gw = f->gw;
 	const struct json_doc *doc = &gw->core->doc;
 	char scratch[LIMIT_PLATFORM];
-	const char *why;
+	int node = f->at[M_DESCRIPTOR], i, news;
 	struct identity *id;
-	int64_t max;
-	int at[3], i;
+	const char *why;
+	struct agent *a;
 
-	if (json_members(doc, f->at[M_DESCRIPTOR], want, 3, at, NULL) != NULL)
-		return "descriptor without platform";
-	i = core_identity(gw, json_str(doc, at[0], scratch, sizeof(scratch)));
+	if (!is_object(doc, node))
+		return "descriptor is no object";
+	i = core_identity(gw,
+	    json_str(doc, json_get(doc, node, "platform"), scratch,
+		sizeof(scratch)));
 	if (i == -1)
 		return "descriptor for a platform that is not fronted";
 	id = &gw->conf.identity[i];
-	if (json_int(doc, at[1], 1, UINT32_MAX, &max) == -1)
-		max = DEFAULT_MESSAGE_LENGTH;
-	id->max_message_length = (uint32_t)max;
-	id->utf16 = span_eq(json_str_raw(doc, at[2]), SPAN_LIT("utf16")) != 0;
-	id->answered = 1;
-	if ((why = keep_descriptor(
-		 gw, i, json_raw(doc, f->at[M_DESCRIPTOR]))) != NULL)
+	if ((why = descriptor_take(&id->descriptor, doc, node, &news)) != NULL)
 		return why;
+	id->answered = 1;
+	TAILQ_FOREACH (a, &gw->agents, entry)
+		if (news && a->state == AGENT_READY &&
+		    agent_serves(a, (unsigned)i))
+			agent_descriptor(a, (unsigned)i);
 	link_event(
 	    gw, LE_DESCRIPTOR, "descriptor for %s received", id->platform);
 	return NULL;

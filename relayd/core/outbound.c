@@ -6,6 +6,7 @@
 
 #include "agent.h"
 #include "core.h"
+#include "log.h"
 
 #define WAIT_MS	  10000 /* DESIGN 2: for a reconnect, as long as not written */
 #define ANSWER_MS 30000 /* CONTRACT 3 */
@@ -215,16 +216,48 @@ is_ambiguous(const struct json_doc *doc, int root, int action)
 	    json_twice(doc, json_get(doc, action, "metadata"));
 }
 
+/* The members of an action that we look at. */
+enum member { M_OP, M_CONTENT, M_KIND, M_PROMPT_ID, M_COUNT };
+
+static const struct json_want members[M_COUNT] = {
+    [M_OP] = JSON_WANT("op", JSON_ANY, 0),
+    [M_CONTENT] = JSON_WANT("content", JSON_ANY, 0),
+    [M_KIND] = JSON_WANT("kind", JSON_ANY, 0),
+    [M_PROMPT_ID] = JSON_WANT("prompt_id", JSON_ANY, 0),
+};
+
+/* Whose content the descriptor bounds. */
+static const struct span bounded[] = {
+    SPAN_LIT("send"), SPAN_LIT("edit"), SPAN_LIT("follow_up")};
+
+static int
+is_op(struct span op, const char *name)
+{
+	return span_eq(op, span_str(name));
+}
+
+/* The platform that the kind of a follow_up begins with, or -1. */
+static int
+kind_identity(const struct gateway *gw, struct span kind)
+{
+	const char *dot = kind.len == 0 ? NULL : memchr(kind.p, '.', kind.len);
+
+	return dot == NULL
+	    ? -1
+	    : core_identity(gw, (struct span){kind.p, (size_t)(dot - kind.p)});
+}
+
 /*
  * The identity to tag the frame with, or -1: as the agent's frame names the
- * platform, else the chat's.  NULL, or why the frame cannot be sent.
+ * platform, else the capability that a follow_up acts on, else the chat.  NULL,
+ * or why the frame cannot be sent.
  */
 static const char *
-find_identity(
-    const struct gateway *gw, int root, const struct chat *chat, int *identity)
+find_identity(const struct gateway *gw, int root, const int at[M_COUNT],
+    const struct chat *chat, int *identity)
 {
 	const struct json_doc *doc = &gw->core->doc;
-	char scratch[LIMIT_PLATFORM];
+	char scratch[LIMIT_PLATFORM], kind[LIMIT_PLATFORM * 4];
 	int n = root == -1 ? -1 : json_get(doc, root, "platform");
 
 	*identity = -1;
@@ -235,9 +268,71 @@ find_identity(
 		    ? "this gateway does not front that platform"
 		    : NULL;
 	}
-	if (chat != NULL && chat->platform.p != NULL)
+	if (is_op(json_str_raw(doc, at[M_OP]), "follow_up"))
+		*identity = kind_identity(
+		    gw, json_str(doc, at[M_KIND], kind, sizeof(kind)));
+	else if (chat != NULL && chat->platform.p != NULL)
 		*identity = core_identity(
 		    gw, (struct span){chat->platform.p, chat->platform.len});
+	return NULL;
+}
+
+/* Content that the platform would refuse: said with both lengths. */
+static const char *
+check_length(struct gateway *gw, const struct identity *id, int content,
+    char *why, size_t cap)
+{
+	const struct json_doc *doc = &gw->core->doc;
+	const struct descriptor *d = &id->descriptor;
+	struct span raw = json_str_raw(doc, content), text = raw;
+	struct buf *b = &gw->core->text;
+	size_t len;
+	char *p;
+
+	/* No escape makes a text longer than it is written. */
+	if (d->text == NULL || gw->conf.pass_overlong ||
+	    raw.len <= d->max_length)
+		return NULL;
+	buf_reset(b);
+	if ((doc->node[content].esc & JSON_ESC_VAL) != 0) {
+		if ((p = buf_reserve(b, raw.len)) == NULL)
+			return "no memory";
+		text = json_str(doc, content, p, raw.len);
+	}
+	len = descriptor_length(d, text);
+	if (len <= d->max_length)
+		return NULL;
+	(void)snprintf(why, cap,
+	    "content has %zu %s, %s takes at most %u: it was not sent", len,
+	    d->utf16 ? "UTF-16 units" : "characters", id->platform,
+	    d->max_length);
+	return why;
+}
+
+/* What the descriptor of the platform says of the action; where the platform
+ * is not known, the connector takes the first identity's. */
+static const char *
+check_action(struct gateway *gw, int identity, const int at[M_COUNT], char *why,
+    size_t cap)
+{
+	const struct json_doc *doc = &gw->core->doc;
+	const struct identity *id =
+	    &gw->conf.identity[identity == -1 ? 0 : identity];
+	char name[64], list[128], text[sizeof(name) * 4];
+	struct span op = json_str(doc, at[M_OP], name, sizeof(name));
+	size_t i;
+
+	if (!descriptor_allows(&id->descriptor, op)) {
+		descriptor_ops(&id->descriptor, list, sizeof(list));
+		(void)snprintf(why, cap,
+		    "the connector does not offer op \"%s\" on %s (it offers "
+		    "%s): it was not sent",
+		    log_vis(text, sizeof(text), op), id->platform, list);
+		return why;
+	}
+	for (i = 0; i < sizeof(bounded) / sizeof(bounded[0]); i++)
+		if (span_eq(op, bounded[i]))
+			return check_length(gw, id, at[M_CONTENT], why, cap);
 	return NULL;
 }
 
@@ -247,7 +342,8 @@ find_identity(
  * or the chat's platform is known (CONTRACT 3).
  */
 static const char *
-build(struct gateway *gw, int root, int action, uint64_t id, struct buf *b)
+build(struct gateway *gw, int root, int action, const int at[M_COUNT],
+    uint64_t id, struct buf *b)
 {
 	const struct json_doc *doc = &gw->core->doc;
 	struct chat *chat;
@@ -262,7 +358,10 @@ build(struct gateway *gw, int root, int action, uint64_t id, struct buf *b)
 	    "\"action\":",
 	    gw->core->epoch, (unsigned long long)id);
 	why = egress_action(&gw->egress, doc, action, b, &chat);
-	if (why != NULL || (why = find_identity(gw, root, chat, &i)) != NULL)
+	if (why != NULL ||
+	    (why = find_identity(gw, root, at, chat, &i)) != NULL ||
+	    (why = check_action(
+		 gw, i, at, gw->core->why, sizeof(gw->core->why))) != NULL)
 		return why;
 	for (n = root == -1 ? -1 : json_first(doc, root); n != -1;
 	     n = json_next(doc, n)) {
@@ -310,31 +409,49 @@ outbound_new(struct gateway *gw, uint64_t id, struct span rid, struct span line)
 	return o;
 }
 
+/* The answer to a prompt goes to who asks. */
+static void
+learn_prompt(struct agent *a, const int at[M_COUNT])
+{
+	const struct json_doc *doc = &a->gw->core->doc;
+	char id[LIMIT_ID];
+
+	if (is_op(json_str_raw(doc, at[M_OP]), "prompt"))
+		prompt_sent(a, json_str(doc, at[M_PROMPT_ID], id, sizeof(id)));
+}
+
 /* Check, build, queue.  NULL, or why not. */
 static const char *
 request(struct gateway *gw, struct agent *a, uint64_t cookie, struct span rid,
     int root, int action)
 {
+	const struct json_doc *doc = &gw->core->doc;
 	struct buf *b = &gw->core->scratch;
 	struct outbound *o;
 	const char *why;
 	uint64_t id = gw->outbound.next_id;
+	int at[M_COUNT];
 
-	if (gw->core->doc.full)
+	if (doc->full)
 		return "the action has too many members";
+	if ((why = json_members(doc, action, members, M_COUNT, at, NULL)) !=
+	    NULL)
+		return why;
 	if (gw->outbound.n >= LIMIT_OUTBOUND ||
 	    gw->outbound.bytes >= BYTES_MAX ||
 	    (a != NULL && a->noutbound >= LIMIT_OUTBOUND_AGENT))
 		return "too many requests are waiting for their result";
-	if ((why = build(gw, root, action, id, b)) != NULL)
+	if ((why = build(gw, root, action, at, id, b)) != NULL)
 		return why;
 	if ((o = outbound_new(gw, id, rid, buf_span(b))) == NULL)
 		return "no memory";
 	gw->outbound.next_id++;
 	o->agent = a;
 	o->cookie = cookie;
-	if (a != NULL)
+	if (a != NULL) {
 		a->noutbound++;
+		learn_prompt(a, at);
+	}
 	submit(gw, o);
 	rearm(gw);
 	return NULL;

@@ -5,8 +5,10 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 
 #include "agent.h"
+#include "arrival.h"
 #include "core.h"
 #include "place.h"
 
@@ -109,17 +111,32 @@ session_close(struct gateway *gw, struct session *s)
 	gw->delivery.nidle++;
 }
 
+/* Webhooks that are no events: only agents that want them raw can use them. */
+static int
+is_raw(const struct session *s)
+{
+	static const struct span mark = SPAN_LIT(ARRIVAL_RAW);
+
+	return s->len >= mark.len && memcmp(s->key, mark.p, mark.len) == 0;
+}
+
 /* The least loaded agent that may have the session, or NULL. */
 static struct agent *
 choose(const struct gateway *gw, const struct session *s)
 {
 	struct agent *a, *best = NULL;
+	int raw = is_raw(s);
 
 	TAILQ_FOREACH (a, &gw->agents, entry) {
 		if (a->state != AGENT_READY || a->draining ||
 		    (s->platform != ANY_PLATFORM &&
 			!agent_serves(a, s->platform)))
 			continue;
+		if (raw && best != NULL && best->events != a->events) {
+			if (best->events)
+				best = a;
+			continue;
+		}
 		if (best == NULL ||
 		    a->ninflight + a->nqueued <
 			best->ninflight + best->nqueued ||
@@ -152,8 +169,13 @@ assign(struct gateway *gw, struct session *s)
 }
 
 void
-place(struct gateway *gw, struct delivery *d)
+place(struct gateway *gw, struct delivery *d, struct agent *to)
 {
+	if (to != NULL && to->state == AGENT_READY && !to->draining) {
+		queue_to(to, d);
+		place_give(to);
+		return;
+	}
 	if (assign(gw, d->session) == -1) {
 		TAILQ_INSERT_TAIL(&gw->delivery.unplaced, d, entry);
 		return;
@@ -175,13 +197,37 @@ place_all(struct gateway *gw)
 	}
 }
 
+/* A forward as the agent wants it.  0, or -1: it is no event, and was dropped.
+ */
+static int
+as_event(struct agent *a, struct delivery *d, struct span *line)
+{
+	struct gateway *gw = a->gw;
+	struct buf *b = &gw->core->scratch;
+	const char *why;
+
+	buf_reset(b);
+	why = interaction_line(&gw->core->interaction, *line, b);
+	if (why == NULL) {
+		*line = buf_span(b);
+		return 0;
+	}
+	gw->count.forwards_dropped++;
+	core_remark(gw, LOG_NOTICE, "forward_dropped",
+	    "a forwarded webhook was dropped: agent %u wants interactions as "
+	    "events, and it is none: %s",
+	    a->number, why);
+	delivery_discard(gw, d);
+	return -1;
+}
+
 /* Send the line; one that was tried before says so. */
 static int
-send_line(struct agent *a, struct delivery *d)
+send_line(struct agent *a, struct delivery *d, struct span line)
 {
 	struct span piece[2];
 
-	piece[0] = (struct span){d->data + d->cidlen, d->linelen};
+	piece[0] = line;
 	if (d->tries == 0)
 		return agent_line(a, piece, 1);
 	piece[0].len--;
@@ -203,11 +249,15 @@ place_give(struct agent *a)
 {
 	struct gateway *gw = a->gw;
 	struct delivery *d;
+	struct span line;
 
 	/* What is queued to one that drains waits for the events before it. */
 	while (!a->draining && (d = TAILQ_FIRST(&a->queued)) != NULL &&
 	    has_room(a, d)) {
-		if (send_line(a, d) == -1)
+		line = (struct span){d->data + d->cidlen, d->linelen};
+		if (d->forward && a->events && as_event(a, d, &line) == -1)
+			continue;
+		if (send_line(a, d, line) == -1)
 			return;
 		TAILQ_REMOVE(&a->queued, d, entry);
 		a->nqueued--;

@@ -11,8 +11,9 @@ struct session *session_get(struct gateway *gw, struct span key, int identity);
 void session_open(struct gateway *gw, struct session *s);
 void session_close(struct gateway *gw, struct session *s);
 
-/* Queue a delivery to its session's agent, or leave it among the unplaced. */
-void place(struct gateway *gw, struct delivery *d);
+/* Queue a delivery to an agent (NULL, or one that takes nothing: its session's
+ * agent), or leave it among the unplaced. */
+void place(struct gateway *gw, struct delivery *d, struct agent *to);
 /* Try again for all that are unplaced, in order. */
 void place_all(struct gateway *gw);
 /* Give the agent what its window has room for. */

@@ -168,7 +168,7 @@ fill(struct fixture *f)
 	f->eg[0].standing.evidence = evidence;
 	f->eg[0].cred.source = CRED_PROVISIONED;
 	strlcpy(f->eg[0].cred.tenant, "t1", sizeof(f->eg[0].cred.tenant));
-	gw->conf.identity[0].descriptor = strdup(descriptor);
+	gw->conf.identity[0].descriptor.text = strdup(descriptor);
 	a = core_agent_new(gw, 1000, 1000, 4711, NULL);
 	assert_non_null(a);
 	a->platforms = 1;
@@ -348,10 +348,10 @@ test_long_descriptor(void **state)
 	struct identity *id = &f->eg[0].gw->conf.identity[0];
 
 	(void)state;
-	id->descriptor = malloc(DESCRIPTOR_SHOWN + 2);
-	assert_non_null(id->descriptor);
-	memset(id->descriptor, '1', DESCRIPTOR_SHOWN + 1);
-	id->descriptor[DESCRIPTOR_SHOWN + 1] = '\0';
+	id->descriptor.text = malloc(DESCRIPTOR_SHOWN + 2);
+	assert_non_null(id->descriptor.text);
+	memset(id->descriptor.text, '1', DESCRIPTOR_SHOWN + 1);
+	id->descriptor.text[DESCRIPTOR_SHOWN + 1] = '\0';
 	status_document(&f->e, NULL, &f->out);
 	assert_true(holds(f, "\"descriptor_bytes\":4097,\"descriptor\":null"));
 	fixture_free(f);
@@ -370,9 +370,9 @@ test_thousand(void **state)
 
 	(void)state;
 	for (i = 0; i < LIMIT_GATEWAYS; i++) {
-		f->eg[i].gw->conf.identity[0].descriptor = malloc(801);
-		assert_non_null(f->eg[i].gw->conf.identity[0].descriptor);
-		snprintf(f->eg[i].gw->conf.identity[0].descriptor, 801,
+		f->eg[i].gw->conf.identity[0].descriptor.text = malloc(801);
+		assert_non_null(f->eg[i].gw->conf.identity[0].descriptor.text);
+		snprintf(f->eg[i].gw->conf.identity[0].descriptor.text, 801,
 		    "\"%0798d\"", 0);
 		assert_non_null(
 		    core_agent_new(f->eg[i].gw, 1000, 1000, 4711, NULL));
