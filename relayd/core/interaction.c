@@ -342,6 +342,9 @@ interaction_line(struct interaction *in, struct span line, struct buf *out)
 	forward = raw_member(in, "forward");
 	if (!enter(in, forward))
 		return "no forward";
+	if (!span_eq(json_str_raw(doc, json_get(doc, JSON_ROOT, "platform")),
+		SPAN_LIT("discord")))
+		return "it is not of discord";
 	body = json_str_raw(doc, json_get(doc, JSON_ROOT, "bodyB64"));
 	profile = json_str(
 	    doc, json_get(doc, JSON_ROOT, "profile"), scratch, sizeof(scratch));

@@ -217,13 +217,12 @@ is_ambiguous(const struct json_doc *doc, int root, int action)
 }
 
 /* The members of an action that we look at. */
-enum member { M_OP, M_CONTENT, M_KIND, M_PROMPT_ID, M_COUNT };
+enum member { M_OP, M_CONTENT, M_KIND, M_COUNT };
 
 static const struct json_want members[M_COUNT] = {
     [M_OP] = JSON_WANT("op", JSON_ANY, 0),
     [M_CONTENT] = JSON_WANT("content", JSON_ANY, 0),
     [M_KIND] = JSON_WANT("kind", JSON_ANY, 0),
-    [M_PROMPT_ID] = JSON_WANT("prompt_id", JSON_ANY, 0),
 };
 
 /* Whose content the descriptor bounds. */
@@ -342,13 +341,12 @@ check_action(struct gateway *gw, int identity, const int at[M_COUNT], char *why,
  * or the chat's platform is known (CONTRACT 3).
  */
 static const char *
-build(struct gateway *gw, int root, int action, const int at[M_COUNT],
-    uint64_t id, struct buf *b)
+build(struct gateway *gw, int root, int action, uint64_t id, struct buf *b)
 {
 	const struct json_doc *doc = &gw->core->doc;
 	struct chat *chat;
 	const char *why;
-	int n, i;
+	int at[M_COUNT], n, i;
 
 	if (is_ambiguous(doc, root, action))
 		return "a member of the request is there twice";
@@ -359,6 +357,8 @@ build(struct gateway *gw, int root, int action, const int at[M_COUNT],
 	    gw->core->epoch, (unsigned long long)id);
 	why = egress_action(&gw->egress, doc, action, b, &chat);
 	if (why != NULL ||
+	    (why = json_members(doc, action, members, M_COUNT, at, NULL)) !=
+		NULL ||
 	    (why = find_identity(gw, root, at, chat, &i)) != NULL ||
 	    (why = check_action(
 		 gw, i, at, gw->core->why, sizeof(gw->core->why))) != NULL)
@@ -411,13 +411,15 @@ outbound_new(struct gateway *gw, uint64_t id, struct span rid, struct span line)
 
 /* The answer to a prompt goes to who asks. */
 static void
-learn_prompt(struct agent *a, const int at[M_COUNT])
+learn_prompt(struct agent *a, int action)
 {
 	const struct json_doc *doc = &a->gw->core->doc;
 	char id[LIMIT_ID];
 
-	if (is_op(json_str_raw(doc, at[M_OP]), "prompt"))
-		prompt_sent(a, json_str(doc, at[M_PROMPT_ID], id, sizeof(id)));
+	if (is_op(json_str_raw(doc, json_get(doc, action, "op")), "prompt"))
+		prompt_sent(a,
+		    json_str(doc, json_get(doc, action, "prompt_id"), id,
+			sizeof(id)));
 }
 
 /* Check, build, queue.  NULL, or why not. */
@@ -425,23 +427,18 @@ static const char *
 request(struct gateway *gw, struct agent *a, uint64_t cookie, struct span rid,
     int root, int action)
 {
-	const struct json_doc *doc = &gw->core->doc;
 	struct buf *b = &gw->core->scratch;
 	struct outbound *o;
 	const char *why;
 	uint64_t id = gw->outbound.next_id;
-	int at[M_COUNT];
 
-	if (doc->full)
+	if (gw->core->doc.full)
 		return "the action has too many members";
-	if ((why = json_members(doc, action, members, M_COUNT, at, NULL)) !=
-	    NULL)
-		return why;
 	if (gw->outbound.n >= LIMIT_OUTBOUND ||
 	    gw->outbound.bytes >= BYTES_MAX ||
 	    (a != NULL && a->noutbound >= LIMIT_OUTBOUND_AGENT))
 		return "too many requests are waiting for their result";
-	if ((why = build(gw, root, action, at, id, b)) != NULL)
+	if ((why = build(gw, root, action, id, b)) != NULL)
 		return why;
 	if ((o = outbound_new(gw, id, rid, buf_span(b))) == NULL)
 		return "no memory";
@@ -450,7 +447,7 @@ request(struct gateway *gw, struct agent *a, uint64_t cookie, struct span rid,
 	o->cookie = cookie;
 	if (a != NULL) {
 		a->noutbound++;
-		learn_prompt(a, at);
+		learn_prompt(a, action);
 	}
 	submit(gw, o);
 	rearm(gw);

@@ -88,18 +88,18 @@ test_outbound_is_tagged_with_the_identity_of_its_platform(void **state)
 	struct world_agent *a = world_agent(w, HELLO);
 
 	world_up(w);
-	agent_says(a, ASK "{\"op\":\"x\"},\"platform\":\"discord\"}");
+	agent_says(a, ASK "{\"op\":\"typing\"},\"platform\":\"discord\"}");
 	agent_says(a,
-	    ASK "{\"op\":\"x\"},\"botId\":\"other\",\"future\":1,"
+	    ASK "{\"op\":\"typing\"},\"botId\":\"other\",\"future\":1,"
 		"\"platform\":\"discord\"}");
 	assert_int_equal(
 	    count(&w->lines, "\"platform\":\"discord\",\"botId\":\"1234\"}\n"),
 	    2);
 	assert_true(holds(&w->lines, "\"future\":1"));
-	agent_says(a, ASK "{\"op\":\"z\"},\"pl\\u0061tform\":\"discord\"}");
+	agent_says(a, ASK "{\"op\":\"edit\"},\"pl\\u0061tform\":\"discord\"}");
 	assert_false(holds(&w->lines, "u0061"));
-	agent_says(a, ASK "{\"op\":\"y\"},\"botId\":\"1234\"}");
-	assert_true(holds(&w->lines, "\"action\":{\"op\":\"y\"}}\n"));
+	agent_says(a, ASK "{\"op\":\"send\"},\"botId\":\"1234\"}");
+	assert_true(holds(&w->lines, "\"action\":{\"op\":\"send\"}}\n"));
 }
 
 static void
@@ -163,7 +163,7 @@ ask_much(struct world_agent *wa, int n)
 		buf_init(&b, 0);
 		(void)buf_addf(&b,
 		    "{\"type\":\"outbound\",\"requestId\":\"r%d\",\"action\":"
-		    "{\"op\":\"send\",\"content\":\"",
+		    "{\"op\":\"send\",\"padding\":\"",
 		    i);
 		pad = buf_reserve(&b, LARGE);
 		assert_non_null(pad);
