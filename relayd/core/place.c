@@ -197,6 +197,16 @@ place_all(struct gateway *gw)
 	}
 }
 
+/* The session may go to another agent. */
+static void
+unassign(struct agent *a, struct session *s)
+{
+	if (s->agent != a)
+		return;
+	s->agent = NULL;
+	a->nsession--;
+}
+
 /* A forward as the agent wants it.  0, or -1: it is no event, and was dropped.
  */
 static int
@@ -204,6 +214,7 @@ as_event(struct agent *a, struct delivery *d, struct span *line)
 {
 	struct gateway *gw = a->gw;
 	struct buf *b = &gw->core->scratch;
+	struct session *s = d->session;
 	const char *why;
 
 	buf_reset(b);
@@ -218,6 +229,8 @@ as_event(struct agent *a, struct delivery *d, struct span *line)
 	    "events, and it is none: %s",
 	    a->number, why);
 	delivery_discard(gw, d);
+	if (s->open == 0) /* the next may find one that takes it as it is */
+		unassign(a, s);
 	return -1;
 }
 
@@ -315,16 +328,6 @@ unplace(struct gateway *gw, struct delivery *d, struct delivery *at)
 		TAILQ_INSERT_HEAD(q, d, entry);
 	else
 		TAILQ_INSERT_AFTER(q, at, d, entry);
-}
-
-/* The session may go to another agent. */
-static void
-unassign(struct agent *a, struct session *s)
-{
-	if (s->agent != a)
-		return;
-	s->agent = NULL;
-	a->nsession--;
 }
 
 void
