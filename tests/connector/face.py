@@ -186,6 +186,7 @@ class Connector(Waits):
     say = _order(orders.say)
     say_many = _order(orders.say_many)
     forward = _order(orders.forward)
+    describe = _order(orders.describe)
     interrupt = _order(orders.interrupt)
     repeat = _order(orders.repeat)
     rewind = _order(orders.rewind)

@@ -110,6 +110,13 @@ def forward(state, value, gateway=None, live=False, buffer_id=None):
                    (), live, buffer_id)
 
 
+def describe(state, platform, gateway=None, **fields):
+    """Change what the descriptor of a platform says, and send it anew."""
+    link = link_of(state, gateway)
+    link.gateway.descriptors[platform].update(fields)
+    protocol.send_descriptor(link, platform)
+
+
 def interrupt(state, session_key, chat_id, gateway=None):
     link_of(state, gateway).send({"type": "interrupt_inbound",
                                   "session_key": session_key,
