@@ -32,7 +32,7 @@ delivery_init(struct gateway *gw, void *seen_memory)
 	TAILQ_INIT(&ds->unplaced);
 	TAILQ_INIT(&ds->order);
 	timer_init(&ds->reopen, on_reopen, gw);
-	seen_init(&ds->seen, seen_memory, &gw->core->key);
+	seen_init(&ds->seen, seen_memory, LIMIT_SEEN, &gw->core->key);
 }
 
 /* Leave or enter the link's socket alone, by how much is waiting. */

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "hash.h"
+#include "limit.h"
 #include "seen.h"
 #include "span.h"
 
@@ -42,42 +43,55 @@ struct record_info {
 	int64_t aside_at; /* Unix milliseconds, when it was */
 };
 
+/* The most an event's line may have: what came, and what we add to it. */
+#define JOURNAL_LINE (2 * LIMIT_LINE)
+
+struct loose;
+
 struct journal {
-	unsigned char *mem; /* NULL: none that outlives us */
-	size_t len;
-	uint32_t *bitmap; /* pages in use; private to journal.c */
-	uint32_t npage, next_page;
+	unsigned char *mem;    /* NULL: none that outlives us */
 	size_t used, capacity; /* bytes of records, and of the room for them */
 	size_t aside;	       /* bytes of these that are put aside */
 	uint64_t next_seq;
 	uint64_t epoch; /* of ids given from now on: random at each start */
 	uint32_t torn;	/* records found bad when it was read */
+	uint8_t dirty;	/* changed since journal_synced() */
 	struct seen seen;
-	const struct hash_key *key;
-	uint8_t dirty; /* changed since journal_synced() */
+	/* Private to journal.c. */
+	uint8_t off; /* without memory */
+	uint32_t npage, next_page, top;
+	unsigned char *page; /* the first */
+	uint64_t *bitmap;    /* pages in use */
+	uint64_t magic;
+	struct hash_key key;
+	struct loose *loose; /* records without memory that outlives us */
 };
 
 /*
- * Begin with memory of a journal (len bytes, begun by journal_head_make()) or
- * without (mem NULL).  epoch: random.  Memory that is no journal is begun
- * anew.  0, or -1 without memory.
+ * Begin with memory of a journal (len bytes, aligned for uint64_t, begun by
+ * journal_head_make()) or without (mem NULL, or too short for a journal).
+ * epoch: random.  Memory that is no journal is begun anew.  key must live as
+ * long as the journal.  0, or -1 without memory.
  */
 int journal_init(struct journal *j, void *mem, size_t len, uint64_t epoch,
     const struct hash_key *key);
+/* mem stays as it is, for who comes next. */
 void journal_free(struct journal *j);
 
-/* Each record found at the start, in order of seq; those whose id stands among
- * the acknowledged ones are gone already.  fn must not put or drop.  0, or -1
- * without memory. */
-int journal_each(struct journal *j,
+/* Each record there is, in order of seq; at the start, what was found: those
+ * whose id stands among the acknowledged ones are gone already.  fn must not
+ * put or drop.  0, or -1 without memory. */
+int journal_each(const struct journal *j,
     void (*fn)(void *arg, struct record *r, const struct record_info *info),
     void *arg);
 
-/* Whether an event whose parts together have len bytes finds room now. */
+/* Whether an event whose parts (cid, session, platform, line) together have
+ * len bytes finds room now. */
 int journal_room(const struct journal *j, size_t len);
 /*
- * Write an event: info's line is not looked at, it comes in n pieces; epoch
- * and seq must be j->epoch and j->next_seq, which then grows.  NULL: no room.
+ * Write an event: info's line is not looked at, it comes in n pieces; its
+ * epoch and seq become j->epoch and j->next_seq, which then grows.  NULL: no
+ * room, or longer than JOURNAL_LINE or another limit of its parts.
  */
 struct record *journal_put(struct journal *j, const struct record_info *info,
     const struct span *piece, int n);
@@ -85,7 +99,12 @@ struct record *journal_put(struct journal *j, const struct record_info *info,
 void journal_info(const struct record *r, struct record_info *info);
 /* Its line alone. */
 struct span journal_line(const struct record *r);
-/* Write tried, suspect, attempts, aside and aside_at of info. */
+/*
+ * Write tried, suspect, attempts (255 at most), aside and aside_at of info.
+ * What is put aside must be marked before its id goes to seen_add(); from then
+ * on a start keeps the record though its id is among the acknowledged ones,
+ * also when it is no longer aside.
+ */
 void journal_mark(
     struct journal *j, struct record *r, const struct record_info *info);
 /* An agent has taken it (hash: seen_hash() of its cid, NULL without cid): the

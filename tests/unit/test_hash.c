@@ -110,7 +110,7 @@ id(int i)
 }
 
 static int
-has(const struct seen *s, int i)
+has(struct seen *s, int i)
 {
 	uint64_t hash[2];
 
@@ -136,7 +136,7 @@ test_seen_forgets_the_oldest_alone(void **state)
 	int i;
 
 	(void)state;
-	seen_init(&s, mem, &key);
+	seen_init(&s, mem, LIMIT_SEEN, &key);
 	assert_false(has(&s, 0));
 	for (i = 0; i < LIMIT_SEEN * 2 + 77; i++) {
 		add(&s, i);
@@ -148,7 +148,7 @@ test_seen_forgets_the_oldest_alone(void **state)
 		assert_true(has(&s, i));
 	seen_free(&s);
 	/* the next process finds them */
-	seen_init(&s, mem, &(struct hash_key){{9, 9}});
+	seen_init(&s, mem, LIMIT_SEEN, &(struct hash_key){{9, 9}});
 	assert_true(has(&s, LIMIT_SEEN + 77));
 	assert_false(has(&s, LIMIT_SEEN + 76));
 	seen_free(&s);
@@ -171,7 +171,7 @@ test_seen_memory_is_not_trusted(void **state)
 			mem[i] = round < 10 ? (unsigned char)random() : 0xff;
 		if (round % 2 == 0) /* a good beginning, and rubbish behind */
 			memcpy(mem, "RLAYEEN1", 8);
-		seen_init(&s, mem, &key);
+		seen_init(&s, mem, LIMIT_SEEN, &key);
 		for (i = 0; i < 1000; i++)
 			add(&s, (int)i);
 		for (i = 0; i < 1000; i++)
