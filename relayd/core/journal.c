@@ -100,42 +100,46 @@ size_of(const struct journal *j, size_t body)
 			      : (size_t)pages_for(body) * JOURNAL_PAGE;
 }
 
-/* What text was torn to is told from it: two running sums in each of four
- * lanes, which the processor adds up side by side. */
-struct lanes {
-	uint64_t a[4], b[4];
+/* Two words that the processor adds side by side. */
+typedef uint64_t lanes __attribute__((vector_size(16)));
+
+/* Two running sums in each of four lanes. */
+struct sums {
+	lanes a[2], b[2];
 };
 
+/* The next 32 bytes. */
 static inline void
-lanes_add(struct lanes *l, const char *p)
+sums_add(struct sums *s, const char *p)
 {
-	uint64_t w[4];
-	int i;
+	lanes w[2];
 
 	memcpy(w, p, sizeof(w));
-	for (i = 0; i < 4; i++) {
-		l->a[i] += w[i];
-		l->b[i] += l->a[i];
-	}
+	s->a[0] += w[0];
+	s->a[1] += w[1];
+	s->b[0] += s->a[0];
+	s->b[1] += s->a[1];
 }
 
+/* What tells a body from what it was torn to. */
 static uint64_t
 body_sum(const char *p, size_t len)
 {
-	struct lanes l = {{1, 2, 3, 4}, {0, 0, 0, 0}};
+	struct sums s = {{{1, 2}, {3, 4}}, {{0, 0}, {0, 0}}};
 	char last[32] = {0};
-	uint64_t sum = len;
+	uint64_t sum = len, x;
 	int i;
 
 	for (; len >= sizeof(last); p += sizeof(last), len -= sizeof(last))
-		lanes_add(&l, p);
+		sums_add(&s, p);
 	memcpy(last, p, len);
-	lanes_add(&l, last);
+	sums_add(&s, last);
 	for (i = 0; i < 4; i++) {
-		sum = (sum ^ l.a[i]) * 0x9e3779b97f4a7c15ULL;
-		sum = (sum ^ sum >> 32 ^ l.b[i]) * 0xc2b2ae3d27d4eb4fULL;
+		x = s.a[i / 2][i % 2] * 0x9e3779b97f4a7c15ULL;
+		x = (x ^ x >> 32 ^ s.b[i / 2][i % 2]) * 0xc2b2ae3d27d4eb4fULL;
+		sum = (sum << 13 | sum >> 51) + (x ^ x >> 32);
 	}
-	return sum ^ sum >> 32;
+	return sum;
 }
 
 static uint64_t
@@ -196,12 +200,6 @@ mend_marks(const struct journal *j, struct record *r)
 }
 
 /* Pages in use, 64 to a word. */
-static inline int
-is_used(const struct journal *j, uint32_t page)
-{
-	return j->bitmap[page / 64] >> (page % 64) & 1;
-}
-
 static void
 set_used(struct journal *j, uint32_t page, uint32_t n, int used)
 {
@@ -584,6 +582,9 @@ take_pages(struct journal *j, uint32_t n)
 	if (j->next_page > j->top)
 		raise_top(j, j->next_page);
 	r = record_at(j, page);
+	/* Above top nobody has looked. */
+	__atomic_store_n(&r->magic, 0, __ATOMIC_RELEASE);
+	in_order();
 	r->page = page;
 	return r;
 }

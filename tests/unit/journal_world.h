@@ -94,7 +94,7 @@ world_start(struct world *w)
 static inline void
 world_restart(struct world *w, size_t more)
 {
-	unsigned char *p = aligned_alloc(4096, w->len + more);
+	unsigned char *p = malloc(w->len + more);
 
 	assert_non_null(p);
 	journal_free(&w->j);
@@ -110,7 +110,7 @@ static inline void
 world_begin(struct world *w, size_t len)
 {
 	memset(w, 0, sizeof(*w));
-	w->mem = aligned_alloc(4096, len);
+	w->mem = malloc(len);
 	assert_non_null(w->mem);
 	memset(w->mem, 0, len);
 	w->len = len;
