@@ -37,7 +37,7 @@ static const struct {
     {MSG_CONF_ENDPOINT, sup_item},
     {MSG_CONF_CREDENTIAL, sup_item},
     {MSG_CONF_LISTENER, sup_item},
-    {MSG_CONF_SEEN, sup_item},
+    {MSG_CONF_JOURNAL, sup_item},
     {MSG_CONF_DIALER, sup_item},
     {MSG_CONF_PROVISION, sup_item},
     {MSG_CONF_TOKEN, sup_item},

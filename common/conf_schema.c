@@ -8,12 +8,12 @@
 #include <syslog.h>
 
 #include "conf_priv.h"
+#include "journal_head.h"
 
 #define GW(m)	offsetof(struct conf_gateway, m)
 #define ID(m)	offsetof(struct conf_identity, m)
 #define CONF(m) offsetof(struct conf, m)
 #define NONE	CONF_NOWHERE
-#define KIB	1024ULL
 #define SECOND	1000ULL
 
 #define STRING(n, o, max, flags, check, what)                               \
@@ -137,9 +137,9 @@ static const struct conf_key agents_keys[] = {
 	"deliveries in flight to an agent that asks for no other number"),
     NUMBER("ack_timeout", CT_SEC, GW(agents.ack_timeout), SECOND, 3600 * SECOND,
 	"120s", "time an agent has to acknowledge"),
-    WORD("when_no_agent", GW(agents.when_no_agent), no_agent_words, CF_UNUSED,
-	"idle", "without an agent: let the connector buffer, or hold the link"),
-    WORD("overlong", GW(agents.overlong), overlong_words, CF_UNUSED, "refuse",
+    WORD("when_no_agent", GW(agents.when_no_agent), no_agent_words, 0, "idle",
+	"without an agent: let the connector buffer, or hold the link"),
+    WORD("overlong", GW(agents.overlong), overlong_words, 0, "refuse",
 	"messages longer than the platform allows"),
     END,
 };
@@ -185,10 +185,10 @@ static const struct conf_key sessions_keys[] = {
 static const struct conf_key journal_keys[] = {
     WORD("where", GW(journal.where), journal_words, 0, "disk",
 	"where undelivered events are kept"),
-    NUMBER("size", CT_SIZE, GW(journal.size), 64 * KIB, KIB *KIB *KIB, "16MiB",
-	"bytes of the journal"),
+    NUMBER("size", CT_SIZE, GW(journal.size), JOURNAL_LEAST, JOURNAL_MOST,
+	"16MiB", "bytes of the journal"),
     BOOL("sync", GW(journal.sync), "false",
-	"every event reaches the disk before an agent sees it"),
+	"it is written to the disk before an acknowledgement leaves"),
     END,
 };
 
@@ -232,7 +232,7 @@ static const struct conf_key gateway_keys[] = {
 	CONF_MANIFEST, NULL, NULL, NULL, NULL, NULL,
 	"commands to register with Discord: {name, description, "
 	"options}"},
-    OBJECT("journal", CF_UNUSED, journal_keys, NULL, "the journal"),
+    OBJECT("journal", CF_APART, journal_keys, NULL, "the journal"),
     OBJECT("reconnect", 0, reconnect_keys, conf_check_reconnect,
 	"delays between dials"),
     END,

@@ -16,6 +16,8 @@
 /* The least a journal may have: the configuration's least size.  Head and ids
  * take a sixth of it. */
 #define JOURNAL_LEAST 65536
+/* And the most that can be configured. */
+#define JOURNAL_MOST (1024UL * 1024 * 1024)
 
 struct journal_head {
 	char magic[8];	  /* "RLYJRNL1" */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The engine process: the loop around the core, and its end. */
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/timerfd.h>
 
@@ -161,6 +162,24 @@ remark(void *arg, struct gateway *gw, int level, const char *event,
 	log_say(level, event, eg->name, "%s", text);
 }
 
+/* What is not on the disk may be lost in a power cut; the link is of more use
+ * than without it. */
+static void
+journal_sync(void *arg, struct gateway *gw)
+{
+	struct engine_gw *eg = gw->io;
+	char text[160];
+
+	if (!eg->journal.sync ||
+	    msync(eg->journal.p, eg->journal.len, MS_SYNC) == 0)
+		return;
+	snprintf(text, sizeof(text),
+	    "the journal cannot be written to the disk: %s: what is "
+	    "acknowledged may be lost in a power cut",
+	    strerror(errno));
+	remark(arg, gw, LOG_ERR, "journal", text);
+}
+
 static const struct core_io core_io = {
     .dial = engine_link_dial,
     .tls = engine_link_tls,
@@ -176,6 +195,7 @@ static const struct core_io core_io = {
     .fared = engine_cred_fared,
     .send_result = send_result,
     .remark = remark,
+    .journal_sync = journal_sync,
     .tap = tap,
 };
 

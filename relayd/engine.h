@@ -93,11 +93,11 @@ struct engine_gw {
 	struct listener *listener; /* agent/<name>.sock */
 	int64_t state_since;	   /* Unix seconds of the public state */
 	/* the shell's own */
-	const char *state;	     /* public state told last; NULL: none */
-	void *seen;		     /* memory that outlives us; NULL: none */
-	struct upgrade *upgrade;     /* NULL: none under way */
-	struct span token;	     /* while TOKEN is handled; else absent */
-	uint64_t mint[ENGINE_MINTS]; /* conn ids asked about, no answer yet */
+	const char *state;	       /* public state told last; NULL: none */
+	struct journal_memory journal; /* sync: as configured last */
+	struct upgrade *upgrade;       /* NULL: none under way */
+	struct span token;	       /* while TOKEN is handled; else absent */
+	uint64_t mint[ENGINE_MINTS];   /* conn ids asked about, no answer yet */
 	uint8_t nmint;
 	uint8_t cred_first;  /* relay-authd counts generations anew */
 	struct rate remarks; /* bounds the log lines of one gateway */

@@ -16,6 +16,7 @@
 #include "control.h"
 #include "engine_conf.h"
 #include "engine_cred.h"
+#include "journal_head.h"
 #include "log.h"
 
 /* Log lines of one gateway that the core asks for: some at once, then a few
@@ -32,10 +33,11 @@ struct staged {
 	struct url url;
 	struct gateway_conf conf;
 	struct ca *ca;
-	int listen_fd, seen_fd;
+	int listen_fd, journal_fd;
+	uint8_t has_journal; /* CONF_JOURNAL came */
 	/* what the commit needs and must not fail to get */
 	struct engine_gw *eg; /* when the gateway is new */
-	void *seen;
+	struct journal_memory journal;
 };
 
 struct engine_stage {
@@ -79,9 +81,9 @@ staged_free(struct staged *st)
 		free(st->conf.identity[i].manifest);
 	ca_release(st->ca);
 	close_fd(&st->listen_fd);
-	close_fd(&st->seen_fd);
-	if (st->seen != NULL)
-		munmap(st->seen, LIMIT_SEEN_BYTES);
+	close_fd(&st->journal_fd);
+	if (st->journal.p != NULL)
+		munmap(st->journal.p, st->journal.len);
 	free(st->eg);
 	free(st);
 }
@@ -129,7 +131,7 @@ item_gateway(struct engine *e, struct msg *m)
 		return "a gateway twice";
 	if ((st = *at = calloc(1, sizeof(*st))) == NULL)
 		return "out of memory";
-	st->listen_fd = st->seen_fd = -1;
+	st->listen_fd = st->journal_fd = -1;
 	st->changed = g->changed != 0;
 	span_copy(st->conf.name, sizeof(st->conf.name), g->name);
 	span_copy(st->url_text, sizeof(st->url_text), g->url);
@@ -142,6 +144,8 @@ item_gateway(struct engine *e, struct msg *m)
 	st->conf.ack_timeout_ms = (uint32_t)g->ack_timeout_s * 1000;
 	st->conf.group_per_user = g->group_per_user != 0;
 	st->conf.thread_per_user = g->thread_per_user != 0;
+	st->conf.hold = g->hold != 0;
+	st->conf.pass_overlong = g->pass_overlong != 0;
 	return NULL;
 }
 
@@ -202,13 +206,28 @@ item_listener(struct engine *e, struct msg *m)
 }
 
 static const char *
-item_seen(struct engine *e, struct msg *m)
+item_journal(struct engine *e, struct msg *m)
 {
+	const struct msg_conf_journal *j = &m->u.conf_journal;
+	struct staged *st = e->stage->gw[j->gateway];
 	struct stat sb;
 
-	if (fstat(m->fd, &sb) == -1 || sb.st_size < LIMIT_SEEN_BYTES)
-		return "memory for seen ids that is too small";
-	return keep_fd(m, &e->stage->gw[m->u.conf_seen.gateway]->seen_fd);
+	if (st->has_journal)
+		return "a journal twice";
+	st->has_journal = 1;
+	st->journal.sync = j->sync != 0;
+	if (m->fd == -1)
+		return j->size == 0 && !j->sync ? NULL : "a journal of nothing";
+	if (j->size < JOURNAL_LEAST || j->size > JOURNAL_MOST)
+		return "a journal that is too small or too large";
+	/* What lies beyond a file's end cannot be read or written. */
+	if (fstat(m->fd, &sb) == -1 || (uint64_t)sb.st_size < j->size)
+		return refuse(e,
+		    "gateways.%s.journal: its file is smaller than it was: "
+		    "somebody cut it",
+		    st->conf.name);
+	st->journal.len = (size_t)j->size;
+	return keep_fd(m, &st->journal_fd);
 }
 
 static const struct {
@@ -220,7 +239,7 @@ static const struct {
     {MSG_CONF_IDENTITY, 1, item_identity},
     {MSG_CONF_CA, 1, item_ca},
     {MSG_CONF_LISTENER, 0, item_listener},
-    {MSG_CONF_SEEN, 1, item_seen},
+    {MSG_CONF_JOURNAL, 1, item_journal},
 };
 
 /* Items of a gateway begin with its index. */
@@ -262,6 +281,24 @@ same(struct engine *e, unsigned index)
 	return eg;
 }
 
+/* The file's lock is held by the mapping, too. */
+static const char *
+map_journal(struct engine *e, struct staged *st)
+{
+	void *p;
+
+	if (st->journal_fd == -1)
+		return NULL;
+	p = mmap(NULL, st->journal.len, PROT_READ | PROT_WRITE, MAP_SHARED,
+	    st->journal_fd, 0);
+	close_fd(&st->journal_fd);
+	if (p == MAP_FAILED)
+		return refuse(e, "gateways.%s.journal: cannot be mapped: %s",
+		    st->conf.name, strerror(errno));
+	st->journal.p = p;
+	return NULL;
+}
+
 static const char *
 check_gateway(struct engine *e, unsigned index)
 {
@@ -278,16 +315,7 @@ check_gateway(struct engine *e, unsigned index)
 		return refuse(e, "gateways.%s: no agents' socket", name);
 	if ((st->eg = calloc(1, sizeof(*st->eg))) == NULL)
 		return "out of memory";
-	if (st->seen_fd == -1)
-		return NULL;
-	st->seen = mmap(NULL, LIMIT_SEEN_BYTES, PROT_READ | PROT_WRITE,
-	    MAP_SHARED, st->seen_fd, 0);
-	if (st->seen == MAP_FAILED) {
-		st->seen = NULL;
-		return refuse(e, "gateways.%s: memory for seen ids: %s", name,
-		    strerror(errno));
-	}
-	return NULL;
+	return map_journal(e, st);
 }
 
 const char *
@@ -347,15 +375,15 @@ add(struct engine *e, unsigned index, struct staged *st)
 	eg->state_since = (int64_t)engine_wall();
 	rate_init(&eg->remarks, REMARKS_PER_S, REMARKS_BURST, engine_clock());
 	take_settings(eg, st);
-	eg->gw = core_gateway_add(e->core, index, &st->conf, st->seen, eg);
+	eg->gw = core_gateway_add(e->core, index, &st->conf, &st->journal, eg);
 	if (eg->gw == NULL) {
 		log_err("gateway", eg->name, "cannot be served: out of memory");
 		ca_release(eg->ca);
 		free(eg);
 		return;
 	}
-	eg->seen = st->seen;
-	st->seen = NULL;
+	eg->journal = st->journal;
+	st->journal.p = NULL;
 	e->gw[index] = eg;
 	e->ngw++;
 	engine_state(eg);
@@ -368,6 +396,8 @@ change(struct engine_gw *eg, struct staged *st)
 {
 	take_settings(eg, st);
 	take_listener(eg, st);
+	/* The memory stays what it was. */
+	eg->journal.sync = eg->journal.p != NULL && st->journal.sync;
 	if (!st->changed)
 		return;
 	eg->standing.unsure = 0; /* perhaps it was another connector's */
@@ -386,8 +416,8 @@ engine_conf_remove(struct engine *e, struct engine_gw *eg)
 	e->ngw--;
 	agent_sock_close(eg->listener);
 	ca_release(eg->ca);
-	if (eg->seen != NULL)
-		munmap(eg->seen, LIMIT_SEEN_BYTES);
+	if (eg->journal.p != NULL)
+		munmap(eg->journal.p, eg->journal.len);
 	free(eg->standing.evidence);
 	free(eg);
 }

@@ -420,13 +420,14 @@ agent_path(const struct supervisor *s, const char *name, char *out, size_t cap)
 	snprintf(out, cap, "%s/agent/%s.sock", s->paths.run, name);
 }
 
-/* Socket and memory of one gateway. */
+/* Socket and journal of one gateway. */
 static int
-place_one(struct supervisor *s, const struct conf_gateway *g, unsigned slot,
-    struct conf_error *e)
+place_one(struct supervisor *s, const struct conf *c,
+    const struct conf_gateway *g, unsigned slot, struct conf_error *e)
 {
 	struct sup_slot *place = &s->slots.slot[slot];
 	char path[LIMIT_PATH + LIMIT_NAME + 16];
+	struct conf_error why;
 	gid_t gid;
 
 	agent_path(s, g->name, path, sizeof(path));
@@ -438,8 +439,8 @@ place_one(struct supervisor *s, const struct conf_gateway *g, unsigned slot,
 	if (place->listen_fd == -1 &&
 	    (place->listen_fd = sup_listen(path, 0660, gid, e)) == -1)
 		return -1;
-	if (place->seen_fd == -1 && (place->seen_fd = sup_seen_new(e)) == -1)
-		return -1;
+	if (sup_journal_open(&place->journal, s->paths.state, g, &why) == -1)
+		return fail(e, c, g, "journal", "%s", why.text);
 	return 0;
 }
 
@@ -458,7 +459,7 @@ sup_plan_place(struct supervisor *s, struct sup_plan *p, struct conf_error *e)
 			    "reload once without the gateways that are to go, "
 			    "then with the new ones");
 		p->slot[i] = (uint16_t)slot;
-		if (place_one(s, g, (unsigned)slot, e) == -1)
+		if (place_one(s, p->conf, g, (unsigned)slot, e) == -1)
 			return -1;
 	}
 	return 0;
@@ -490,8 +491,20 @@ sup_plan_keep(struct supervisor *s, const struct sup_plan *p)
 			    s, s->slots.slot[i].name, path, sizeof(path));
 			unlink(path);
 		}
+		sup_journal_close(&s->slots.slot[i].journal, s->paths.state,
+		    s->slots.slot[i].name, p != NULL);
 		sup_slot_free(&s->slots, i);
 	}
+}
+
+void
+sup_plan_journals(struct supervisor *s, const struct sup_plan *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->conf->ngateway; i++)
+		sup_journal_keep(
+		    &s->slots.slot[p->slot[i]].journal, &p->conf->gateway[i]);
 }
 
 void

@@ -26,13 +26,15 @@ int sup_plan_secrets(
     const struct supervisor *s, const struct sup_plan *p, struct conf_error *e);
 void sup_plan_free(struct sup_plan *p);
 /*
- * Find or make the places of its gateways: socket and memory for each.  What
+ * Find or make the places of its gateways: socket and journal for each.  What
  * was made is given back by sup_plan_keep with the old plan.  0, or -1.
  */
 int
 sup_plan_place(struct supervisor *s, struct sup_plan *p, struct conf_error *e);
 /* Give back the places that the plan does not use; NULL: all. */
 void sup_plan_keep(struct supervisor *s, const struct sup_plan *p);
+/* The plan is lived by: so are the journals of its gateways. */
+void sup_plan_journals(struct supervisor *s, const struct sup_plan *p);
 /* Sockets that stay get the groups that the plan says. */
 void sup_plan_groups(struct supervisor *s, const struct sup_plan *p);
 /* Count and mark what differs from the plan before. */

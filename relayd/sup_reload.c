@@ -160,6 +160,7 @@ commit_all(struct supervisor *s)
 	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
 		sup_child_log_bound(&s->child[r]);
 	sup_plan_groups(s, s->plan);
+	sup_plan_journals(s, s->plan);
 	sup_slice_commit(&s->child[ROLE_AUTHD]);
 	if (sup_plan_ports_same(s->plan, dialer->port, dialer->nport)) {
 		sup_slice_commit(dialer);
@@ -182,6 +183,7 @@ commit_first(struct supervisor *s)
 
 	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
 		sup_slice_commit(&s->child[r]);
+	sup_plan_journals(s, s->plan);
 	sup_ready(s);
 	pending(s);
 }

@@ -298,7 +298,7 @@ send_dialer(struct slice *sl)
 	return send_item(sl, MSG_CONF_DIALER, &m, -1);
 }
 
-/* The engine: settings, identities, CA bundle, socket, memory. */
+/* The engine: settings, identities, CA bundle, socket, journal. */
 static int
 send_settings(struct slice *sl, size_t i)
 {
@@ -318,6 +318,8 @@ send_settings(struct slice *sl, size_t i)
 	m.ack_timeout_s = g->agents.ack_timeout;
 	m.group_per_user = g->sessions.group_per_user != 0;
 	m.thread_per_user = g->sessions.thread_per_user != 0;
+	m.hold = g->agents.when_no_agent == NO_AGENT_HOLD;
+	m.pass_overlong = g->agents.overlong == OVERLONG_PASS;
 	return send_item(sl, MSG_CONF_GATEWAY, &m, -1);
 }
 
@@ -377,18 +379,32 @@ send_listener(struct slice *sl, unsigned slot, enum listener_kind kind, int fd)
 	return send_item(sl, MSG_CONF_LISTENER, &m, fd);
 }
 
+/* Its size as it was opened: nobody is to shrink it since. */
+static int
+send_journal(struct slice *sl, size_t i)
+{
+	const struct conf_gateway *g = &sl->p->conf->gateway[i];
+	const struct sup_journal *j =
+	    &sl->s->slots.slot[sl->p->slot[i]].journal;
+	struct msg_conf_journal m = {.gateway = sl->p->slot[i]};
+
+	if (j->fd != -1)
+		m.size = j->size;
+	m.sync = j->fd != -1 && j->where == JOURNAL_DISK && g->journal.sync;
+	return send_item(sl, MSG_CONF_JOURNAL, &m, j->fd);
+}
+
 static int
 send_gateway(struct slice *sl, size_t i)
 {
 	unsigned slot = sl->p->slot[i];
-	struct msg_conf_seen seen = {.gateway = slot};
 	const struct sup_slot *place = &sl->s->slots.slot[slot];
 
 	if (send_settings(sl, i) == -1 || send_identities(sl, i) == -1 ||
 	    send_ca(sl, i) == -1 ||
 	    send_listener(sl, slot, LISTEN_AGENT, place->listen_fd) == -1)
 		return -1;
-	return send_item(sl, MSG_CONF_SEEN, &seen, place->seen_fd);
+	return send_journal(sl, i);
 }
 
 static int

@@ -11,7 +11,7 @@ slot_clear(struct sup_slot *slot)
 {
 	memset(slot, 0, sizeof(*slot));
 	slot->listen_fd = -1;
-	slot->seen_fd = -1;
+	slot->journal.fd = -1;
 	slot->kept_fd = -1;
 }
 
@@ -71,8 +71,8 @@ sup_slot_free(struct sup_slots *s, unsigned i)
 		return;
 	if (s->slot[i].listen_fd != -1)
 		close(s->slot[i].listen_fd);
-	if (s->slot[i].seen_fd != -1)
-		close(s->slot[i].seen_fd);
+	if (s->slot[i].journal.fd != -1)
+		close(s->slot[i].journal.fd);
 	if (s->slot[i].kept_fd != -1)
 		close(s->slot[i].kept_fd);
 	slot_clear(&s->slot[i]);

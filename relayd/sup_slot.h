@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "limit.h"
+#include "sup_journal.h"
 
 /* A file as it was found; all 0: it cannot be found. */
 struct sup_stamp {
@@ -23,9 +24,9 @@ struct sup_stamp {
 };
 
 struct sup_slot {
-	char name[LIMIT_NAME + 1]; /* "": free */
-	int listen_fd;		   /* agent/<name>.sock; -1: not yet */
-	int seen_fd;		   /* what outlives the engine; -1: not yet */
+	char name[LIMIT_NAME + 1];  /* "": free */
+	int listen_fd;		    /* agent/<name>.sock; -1: not yet */
+	struct sup_journal journal; /* what outlives the engine */
 	int kept_fd; /* what outlives relay-authd (KEEP); -1: nothing */
 	uint32_t kept_skipped; /* what it told beside it */
 	char state[33];	       /* as the engine last told */

@@ -2,7 +2,6 @@
 /* Directories, lock and sockets. */
 
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -169,6 +168,23 @@ sup_dir_state(const char *state, struct conf_error *e)
 	if ((fd = dir_open(path, 0700, uid, e)) == -1)
 		return -1;
 	return dir_own(fd, path, uid, gid, 0700, e);
+}
+
+int
+sup_dir_journal(const char *state, struct conf_error *e)
+{
+	char path[LIMIT_PATH + 16];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/journal", state);
+	if ((fd = dir_open(path, 0700, geteuid(), e)) == -1)
+		return -1;
+	/* What people wrote is in there. */
+	if (fchmod(fd, 0700) == 0)
+		return fd;
+	fail(e, "%s: cannot set the mode: %s", path, strerror(errno));
+	close(fd);
+	return -1;
 }
 
 int
@@ -371,24 +387,6 @@ sup_listen(const char *path, mode_t mode, gid_t gid, struct conf_error *e)
 	if (fd == -1)
 		return fail(e, "socket: %s", strerror(errno));
 	if (listen_at(fd, path, tmp, mode, gid, e) == -1) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-int
-sup_seen_new(struct conf_error *e)
-{
-	int fd;
-
-	fd = memfd_create("relayd seen", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd == -1)
-		return fail(e, "memfd_create: %s", strerror(errno));
-	if (ftruncate(fd, LIMIT_SEEN_BYTES) == -1 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) ==
-		-1) {
-		fail(e, "memory for acknowledged ids: %s", strerror(errno));
 		close(fd);
 		return -1;
 	}

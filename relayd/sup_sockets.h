@@ -17,6 +17,8 @@ int sup_dir_run(const char *run, struct conf_error *e);
 /* Make (or check) the state directory with authd/, which as root belongs to
  * relay-authd's user. */
 int sup_dir_state(const char *state, struct conf_error *e);
+/* Make (or check) journal/ in the state directory: its descriptor. */
+int sup_dir_journal(const char *state, struct conf_error *e);
 /* As root: the users of all roles exist. */
 int sup_users_check(struct conf_error *e);
 
@@ -35,8 +37,5 @@ int sup_group(const char *name, gid_t *gid);
 int sup_listen(const char *path, mode_t mode, gid_t gid, struct conf_error *e);
 /* Give a socket to another group. */
 int sup_listen_group(const char *path, gid_t gid, struct conf_error *e);
-
-/* Memory that outlives an engine, of a size that nobody can change. */
-int sup_seen_new(struct conf_error *e);
 
 #endif

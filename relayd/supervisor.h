@@ -13,6 +13,7 @@
  *   sup_slice.c    a child's part of it
  *   sup_reload.c   two phases
  *   sup_slot.c     the places of gateways
+ *   sup_journal.c  their journals
  *   sup_sockets.c  directories, lock, listening sockets
  *   sup_env.c, sup_secret.c, sup_proxy.c  what came by environment; secrets
  *   sup_watch.c    secrets' files that change

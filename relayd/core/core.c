@@ -207,7 +207,8 @@ free_conf(struct gateway_conf *conf)
 
 struct gateway *
 core_gateway_add(struct core *c, uint32_t index,
-    const struct gateway_conf *conf, void *seen, void *io_arg)
+    const struct gateway_conf *conf, const struct journal_memory *memory,
+    void *io_arg)
 {
 	struct gateway *gw = calloc(1, sizeof(*gw));
 
@@ -224,7 +225,7 @@ core_gateway_add(struct core *c, uint32_t index,
 		return NULL;
 	}
 	link_init(gw);
-	delivery_init(gw, seen);
+	delivery_init(gw, memory);
 	outbound_init(gw);
 	egress_init(&gw->egress, &c->key);
 	prompt_init(gw);

@@ -93,7 +93,8 @@ struct core_io {
 	    const char *event, const char *text);
 	/* The answer to core_wish(): error is NULL when it was done. */
 	void (*wish_done)(void *arg, uint64_t cookie, const char *error);
-	/* Write the journal to the disk: an acknowledgement leaves next. */
+	/* An acknowledgement leaves next: write the journal to the disk, if
+	 * that is wanted. */
 	void (*journal_sync)(void *arg, struct gateway *gw);
 	/* A line went by; called only while gw->taps > 0. */
 	void (*tap)(
@@ -223,13 +224,24 @@ void core_turn(struct core *c);
 /* When core_turn must be called again at the latest; TIMER_NEVER. */
 uint64_t core_deadline(const struct core *c);
 
+/* Memory of a gateway's journal, which outlives us. */
+struct journal_memory {
+	void *p; /* NULL: none */
+	size_t len;
+	uint8_t sync; /* it is on the disk before an acknowledgement leaves: as
+		       * it was when the gateway appeared.  A reload may change
+		       * that, so io->journal_sync() is asked in any case, and
+		       * knows. */
+};
+
 /*
- * A gateway appears at an index (io_arg is the world's part, seen memory of
- * LIMIT_SEEN_BYTES that outlives us, or NULL for our own).  Its link begins in
- * `unprovisioned` until core_credential().  NULL without memory.
+ * A gateway appears at an index (io_arg is the world's part; memory may be
+ * NULL; what it says is copied, what it points to outlives the gateway).  Its
+ * link begins in `unprovisioned` until core_credential().  NULL without memory.
  */
 struct gateway *core_gateway_add(struct core *c, uint32_t index,
-    const struct gateway_conf *conf, void *seen, void *io_arg);
+    const struct gateway_conf *conf, const struct journal_memory *memory,
+    void *io_arg);
 /* New settings: the link is closed in order and dialled again.  Agents stay,
  * unless other platforms are fronted now. */
 void core_gateway_change(struct gateway *gw, const struct gateway_conf *conf);

@@ -9,6 +9,7 @@
 
 #include "agent.h"
 #include "core.h"
+#include "journal_head.h"
 #include "place.h"
 
 /* Agents have caught up: what was left is asked for by another handshake. */
@@ -23,8 +24,22 @@ on_reopen(void *arg)
 		    "were left with the connector");
 }
 
+/* The ids acknowledged lately stand in a journal behind its head. */
+static void
+init_seen(struct gateway *gw, const struct journal_memory *memory)
+{
+	const struct journal_head *h = memory == NULL ? NULL : memory->p;
+	struct seen *seen = &gw->delivery.seen;
+
+	if (h == NULL || journal_head_check(h, memory->len) != NULL)
+		seen_init(seen, NULL, LIMIT_SEEN, &gw->core->key);
+	else
+		seen_init(seen, (char *)memory->p + JOURNAL_HEAD, h->seen,
+		    &gw->core->key);
+}
+
 void
-delivery_init(struct gateway *gw, void *seen_memory)
+delivery_init(struct gateway *gw, const struct journal_memory *memory)
 {
 	struct delivery_state *ds = &gw->delivery;
 
@@ -32,7 +47,7 @@ delivery_init(struct gateway *gw, void *seen_memory)
 	TAILQ_INIT(&ds->unplaced);
 	TAILQ_INIT(&ds->order);
 	timer_init(&ds->reopen, on_reopen, gw);
-	seen_init(&ds->seen, seen_memory, LIMIT_SEEN, &gw->core->key);
+	init_seen(gw, memory);
 }
 
 /* Leave or enter the link's socket alone, by how much is waiting. */

@@ -18,6 +18,7 @@
 
 struct agent;
 struct gateway;
+struct journal_memory;
 struct delivery;
 TAILQ_HEAD(delivery_queue, delivery);
 
@@ -70,7 +71,7 @@ struct delivery_state {
 	struct timer reopen; /* then the link is closed, to have it again */
 };
 
-void delivery_init(struct gateway *gw, void *seen_memory);
+void delivery_init(struct gateway *gw, const struct journal_memory *memory);
 void delivery_free(struct gateway *gw);
 
 /* The connector's bufferId, decoded; text.len 0: none. */

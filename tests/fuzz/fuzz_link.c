@@ -434,11 +434,12 @@ step_settings(struct world *w, struct span arg)
 static void
 step_restart(struct world *w, struct span arg)
 {
+	char *seen = (char *)w->journal.p + JOURNAL_HEAD;
 	size_t i;
 
 	for (i = 0; i + 1 < arg.len; i += 2) {
 		w->damaged = 1;
-		w->seen[(unsigned char)arg.p[i] % 96] = arg.p[i + 1];
+		seen[(unsigned char)arg.p[i] % 96] = arg.p[i + 1];
 	}
 	world_restart(w);
 }

@@ -219,13 +219,14 @@ begin(struct world *w)
 	seed[31] = (unsigned char)w->epoch++;
 	w->c = core_new(&world_io, w, seed, w->now);
 	CHECK(w->c != NULL);
-	w->gw = core_gateway_add(w->c, 3, &w->conf, w->seen, w);
+	w->gw = core_gateway_add(w->c, 3, &w->conf, &w->journal, w);
 	CHECK(w->gw != NULL);
 }
 
 struct world *
 world_new(void)
 {
+	static const unsigned char random[16];
 	struct world *w = calloc(1, sizeof(*w));
 	int i;
 
@@ -233,8 +234,10 @@ world_new(void)
 	w->now = BEGIN_MS;
 	w->reading = 1;
 	w->rng = 1;
-	w->seen = calloc(1, LIMIT_SEEN_BYTES);
-	CHECK(w->seen != NULL);
+	w->journal.len = JOURNAL_BYTES;
+	w->journal.p = calloc(1, w->journal.len);
+	CHECK(w->journal.p != NULL);
+	journal_head_make(w->journal.p, w->journal.len, random);
 	for (i = 0; i < AGENTS; i++)
 		w->slot[i].w = w;
 	buf_init(&w->to_core, 0);
@@ -258,7 +261,7 @@ world_free(struct world *w)
 		free(w->slot[i].held);
 	free(w->item);
 	free(w->written);
-	free(w->seen);
+	free(w->journal.p);
 	free(w);
 }
 

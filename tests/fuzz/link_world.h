@@ -14,14 +14,17 @@
 #include "agent.h"
 #include "core.h"
 #include "fuzz.h"
+#include "journal_head.h"
 
 #define AGENTS	 4
 #define EVENTS	 64 /* of the world's own, by number */
 #define REQUESTS 512
 #define ROOM	 65536	    /* the engine's read buffer */
 #define PADDED	 (2U << 20) /* all together: fills any queue */
-#define MARK	 "\xc3\xa9"
-#define BEGIN_MS 1000000
+/* The least whose ring has the LIMIT_SEEN that it has here (small/limit.h). */
+#define JOURNAL_BYTES JOURNAL_LEAST
+#define MARK	      "\xc3\xa9"
+#define BEGIN_MS      1000000
 
 /* A delivery, by the core's number. */
 struct item {
@@ -68,8 +71,8 @@ struct world {
 	struct gateway *gw;
 	struct gateway_conf conf;  /* as last set */
 	struct gateway_conf lived; /* as the connection was begun with */
-	char *seen;
-	uint8_t damaged; /* the seen memory was, or is full */
+	struct journal_memory journal;
+	uint8_t damaged; /* what it remembers was, or is full */
 	uint32_t acks;	 /* of agents, so far */
 	uint32_t epoch;	 /* cores so far */
 	uint64_t now;
@@ -103,7 +106,7 @@ struct world {
 /* link_world.c */
 struct world *world_new(void);
 void world_free(struct world *w);
-/* A new engine: the core dies; what lies in the seen memory stays. */
+/* A new engine: the core dies; what lies in the journal stays. */
 void world_restart(struct world *w);
 /* Settings, by number. */
 void world_conf(struct world *w, unsigned variant);

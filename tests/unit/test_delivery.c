@@ -263,7 +263,7 @@ test_replay_is_recognised_by_the_next_engine(void **state)
 	agent_acks(a, "m2"); /* never reached the connector */
 	/* another engine, the same memory */
 	core_gateway_remove(v->gw);
-	v->gw = core_gateway_add(v->c, 3, &v->conf, w->seen, v);
+	v->gw = core_gateway_add(v->c, 3, &v->conf, &w->journal, v);
 	b = world_agent(v, HELLO);
 	world_up(v);
 	world_event(v, "b1", "c1", "m1");

@@ -254,13 +254,13 @@ test_operator_is_answered_when_the_gateway_goes(void **state)
 	core_gateway_remove(w->gw);
 	assert_true(holds(&w->result, "\"success\":false"));
 	assert_false(holds(&w->result, "ambiguous"));
-	w->gw = core_gateway_add(w->c, 3, &w->conf, w->seen, w);
+	w->gw = core_gateway_add(w->c, 3, &w->conf, &w->journal, w);
 	world_up(w);
 	assert_null(core_send(w->gw, action, 77));
 	world_turn(w);
 	core_gateway_remove(w->gw);
 	assert_true(holds(&w->result, "\"ambiguous\":true"));
-	w->gw = core_gateway_add(w->c, 3, &w->conf, w->seen, w);
+	w->gw = core_gateway_add(w->c, 3, &w->conf, &w->journal, w);
 }
 
 int

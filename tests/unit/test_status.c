@@ -81,7 +81,6 @@ static const struct core_io io = {IDLE_IO, .agent_send = io_agent_send,
 struct fixture {
 	struct engine e;
 	struct engine_gw *eg;
-	void *seen; /* one for all: nothing is acknowledged here */
 	struct buf out;
 };
 
@@ -104,7 +103,7 @@ add_gateway(struct fixture *f, uint32_t index, const char *name)
 	strlcpy(eg->name, name, sizeof(eg->name));
 	strlcpy(eg->url_text, "wss://connector.example.com/relay",
 	    sizeof(eg->url_text));
-	eg->gw = core_gateway_add(f->e.core, index, &gc, f->seen, eg);
+	eg->gw = core_gateway_add(f->e.core, index, &gc, NULL, eg);
 	assert_non_null(eg->gw);
 	f->e.gw[index] = eg;
 }
@@ -120,8 +119,6 @@ fixture_new(uint32_t ngateway)
 	assert_non_null(f);
 	f->eg = calloc(ngateway, sizeof(*f->eg));
 	assert_non_null(f->eg);
-	f->seen = calloc(1, LIMIT_SEEN_BYTES);
-	assert_non_null(f->seen);
 	buf_init(&f->out, 0);
 	f->e.core = core_new(&io, NULL, random, 1000);
 	assert_non_null(f->e.core);
@@ -137,7 +134,6 @@ fixture_free(struct fixture *f)
 {
 	core_free(f->e.core);
 	buf_free(&f->out);
-	free(f->seen);
 	free(f->eg);
 	free(f);
 }

@@ -18,9 +18,12 @@
 
 #include "agent.h"
 #include "core.h"
+#include "journal_head.h"
 #include "../core_clock.h"
 
 #define WORLD_AGENTS 8
+/* Bytes of its journal: the default. */
+#define WORLD_JOURNAL (16U * 1024 * 1024)
 
 /* The hello of an agent that asks for nothing special. */
 #define HELLO "{\"type\":\"hello\",\"agent\":\"t\"}"
@@ -57,7 +60,7 @@ struct world {
 	struct buf result; /* of the operator's send */
 	struct world_agent agent[WORLD_AGENTS];
 	int nagent;
-	char *seen;
+	struct journal_memory journal;
 };
 
 static inline void
@@ -240,8 +243,11 @@ world_new(void)
 	(void)strlcpy(gc->identity[0].bot_id, "1234", 33);
 	(void)strlcpy(gc->identity[1].platform, "telegram", 33);
 	(void)strlcpy(gc->identity[1].bot_id, "99", 33);
-	w->seen = calloc(1, LIMIT_SEEN_BYTES);
-	w->gw = core_gateway_add(w->c, 3, gc, w->seen, w);
+	w->journal.len = WORLD_JOURNAL;
+	w->journal.p = calloc(1, w->journal.len);
+	assert_non_null(w->journal.p);
+	journal_head_make(w->journal.p, w->journal.len, seed);
+	w->gw = core_gateway_add(w->c, 3, gc, &w->journal, w);
 	assert_non_null(w->gw);
 	buf_init(&w->lines, 0);
 	buf_init(&w->raw, 0);
@@ -260,7 +266,7 @@ world_free(struct world *w)
 	buf_free(&w->lines);
 	buf_free(&w->raw);
 	buf_free(&w->result);
-	free(w->seen);
+	free(w->journal.p);
 	free(w);
 }
 
