@@ -74,6 +74,7 @@ struct conf_gateway {
 		uint32_t window;      /* default of an agent's window */
 		uint32_t ack_timeout; /* seconds */
 		enum conf_when_no_agent when_no_agent;
+		uint32_t idle_after; /* seconds */
 		enum conf_overlong overlong;
 	} agents;
 	struct {

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "control_priv.h"
-#include "engine_cred.h"
 #include "log.h"
 #include "status.h"
 
@@ -21,8 +20,6 @@
 /* Bytes of a gateway list in an error text. */
 #define NAMES_MAX 160
 
-enum { M_CMD, M_CLIENT, M_GATEWAY, M_ACTION, M_CONTENT, M_COUNT };
-
 static const struct json_want members[M_COUNT] = {
     [M_CMD] = JSON_WANT("cmd", JSON_T(JSON_STRING), 1),
     [M_CLIENT] = JSON_WANT("client", JSON_T(JSON_STRING), 0),
@@ -30,16 +27,10 @@ static const struct json_want members[M_COUNT] = {
     [M_ACTION] = JSON_WANT("action", JSON_T(JSON_OBJECT), 0),
     [M_CONTENT] =
 	JSON_WANT("content", JSON_T(JSON_TRUE) | JSON_T(JSON_FALSE), 0),
+    [M_SESSION_KEY] = JSON_WANT("session_key", JSON_T(JSON_STRING), 0),
 };
 
 #define M(m) (1U << (m))
-
-struct request {
-	struct client *c;
-	const struct json_doc *doc;
-	int at[M_COUNT];
-	struct engine_gw *eg; /* the named one, or the only one, or NULL */
-};
 
 struct command {
 	const char *name;
@@ -55,7 +46,6 @@ static void run_watch(struct request *r);
 static void run_tap(struct request *r);
 static void run_send(struct request *r);
 static void run_reload(struct request *r);
-static void run_enable(struct request *r);
 
 static const struct command commands[] = {
     {"status", 1, 0, M(M_GATEWAY), 0, run_status},
@@ -63,7 +53,15 @@ static const struct command commands[] = {
     {"tap", 0, 0, M(M_GATEWAY) | M(M_CONTENT), 0, run_tap},
     {"send", 0, 1, M(M_GATEWAY) | M(M_ACTION), M(M_ACTION), run_send},
     {"reload", 0, 1, 0, 0, run_reload},
-    {"enable", 0, 1, M(M_GATEWAY), 0, run_enable},
+    /* control_wish.c */
+    {"enable", 0, 1, M(M_GATEWAY), 0, wish_enable},
+    {"disable", 0, 1, M(M_GATEWAY), 0, wish_disable},
+    {"idle", 0, 1, M(M_GATEWAY), 0, wish_idle},
+    {"wake", 0, 1, M(M_GATEWAY), 0, wish_wake},
+    {"dormant", 0, 1, M(M_GATEWAY), 0, wish_dormant},
+    {"reconnect", 0, 1, M(M_GATEWAY), 0, wish_reconnect},
+    {"interrupt", 0, 1, M(M_GATEWAY) | M(M_SESSION_KEY), M(M_SESSION_KEY),
+	wish_interrupt},
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -83,8 +81,8 @@ control_refuse(struct client *c, const char *code, const char *fmt, ...)
 	client_flush(c);
 }
 
-static void
-reply_ok(struct client *c)
+void
+control_ok(struct client *c)
 {
 	buf_adds(&c->out, SPAN_LIT("{\"ok\":true}\n"));
 	client_flush(c);
@@ -150,8 +148,8 @@ named_gateway(struct request *r)
 }
 
 /* The same, or the only one there is. */
-static int
-one_gateway(struct request *r)
+int
+control_gateway(struct request *r)
 {
 	if (named_gateway(r) == -1)
 		return -1;
@@ -190,7 +188,7 @@ run_status(struct request *r)
 static void
 run_watch(struct request *r)
 {
-	reply_ok(r->c);
+	control_ok(r->c);
 	watch_start(r->c);
 }
 
@@ -206,7 +204,7 @@ run_tap(struct request *r)
 	log_info("control", r->eg == NULL ? NULL : r->eg->name,
 	    "tap%s by uid %u, pid %d", content ? " with content" : "",
 	    r->c->uid, r->c->pid);
-	reply_ok(r->c);
+	control_ok(r->c);
 	tap_start(r->c, r->eg, content);
 }
 
@@ -220,7 +218,7 @@ run_send(struct request *r)
 	const char *why;
 	uint64_t cookie;
 
-	if (one_gateway(r) == -1)
+	if (control_gateway(r) == -1)
 		return;
 	name = json_str(r->doc, json_get(r->doc, r->at[M_ACTION], "op"),
 	    scratch, sizeof(scratch));
@@ -288,31 +286,6 @@ run_reload(struct request *r)
 	    client_answered(c->control, cookie) == c)
 		control_refuse(
 		    c, "busy", "a reload cannot be asked for now; try again");
-}
-
-/* The mark is relay-authd's to take away; the link dials when it has. */
-static void
-run_enable(struct request *r)
-{
-	struct client *c = r->c;
-	const struct gateway *gw;
-
-	if (one_gateway(r) == -1)
-		return;
-	gw = r->eg->gw;
-	if (!gw->link.revoked) {
-		control_refuse(c, "refused",
-		    "gateway %s is not disabled; it is %s", r->eg->name,
-		    link_public(gw));
-		return;
-	}
-	log_info(
-	    "control", r->eg->name, "enable by uid %u, pid %d", c->uid, c->pid);
-	if (engine_cred_enable(r->eg, c->uid, c->pid) == -1)
-		control_refuse(
-		    c, "busy", "relay-authd is being restarted; try again");
-	else
-		reply_ok(c);
 }
 
 void

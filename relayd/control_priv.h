@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What control.c (sockets and clients), control_cmd.c (requests) and tap.c
- * (streams) share.  Nobody else includes it.
+ * What control.c (sockets and clients), control_cmd.c and control_wish.c
+ * (requests) and tap.c (streams) share.  Nobody else includes it.
  */
 #ifndef CONTROL_PRIV_H
 #define CONTROL_PRIV_H
@@ -87,6 +87,25 @@ uint64_t client_wait(struct client *c, uint8_t wait_s);
 /* Who waits for that cookie, no longer waiting; NULL. */
 struct client *client_answered(struct control *ct, uint64_t cookie);
 
+/* Members that requests have. */
+enum {
+	M_CMD,
+	M_CLIENT,
+	M_GATEWAY,
+	M_ACTION,
+	M_CONTENT,
+	M_SESSION_KEY,
+	M_COUNT
+};
+
+/* A request under way. */
+struct request {
+	struct client *c;
+	const struct json_doc *doc;
+	int at[M_COUNT];
+	struct engine_gw *eg; /* the named one, or the only one, or NULL */
+};
+
 /* control_cmd.c */
 
 /* Handle one request line. */
@@ -94,6 +113,21 @@ void control_request(struct client *c, struct span line);
 /* {"ok":false,"code":…,"error":…} */
 void control_refuse(struct client *c, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* {"ok":true} */
+void control_ok(struct client *c);
+/* Find the gateway that the request names, or the only one there is.  0; -1
+ * when there is none such: refused. */
+int control_gateway(struct request *r);
+
+/* control_wish.c: what operators ask of a link. */
+void wish_enable(struct request *r);
+void wish_disable(struct request *r);
+void wish_idle(struct request *r);
+void wish_wake(struct request *r);
+void wish_dormant(struct request *r);
+void wish_reconnect(struct request *r);
+void wish_interrupt(struct request *r);
 
 /* tap.c */
 

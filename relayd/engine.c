@@ -135,6 +135,14 @@ send_result(void *arg, uint64_t cookie, struct span result)
 }
 
 static void
+wish_done(void *arg, uint64_t cookie, const char *error)
+{
+	struct engine *e = arg;
+
+	control_wish_done(e->control, cookie, error);
+}
+
+static void
 tap(void *arg, struct gateway *gw, enum tap_dir dir, struct span line)
 {
 	struct engine *e = arg;
@@ -196,6 +204,7 @@ static const struct core_io core_io = {
     .send_result = send_result,
     .remark = remark,
     .journal_sync = journal_sync,
+    .wish_done = wish_done,
     .tap = tap,
 };
 
@@ -286,6 +295,17 @@ stop_done(struct engine *e)
 	return now >= e->flush_at || !agent_sock_pending(e);
 }
 
+/* Before anything that a deadline or a dead connection would lead to. */
+static void
+notice_sleep(struct engine *e)
+{
+	if (!slept_now(&e->slept))
+		return;
+	log_info("engine", NULL, "the host slept: links are made anew");
+	engine_now(e);
+	core_slept(e->core);
+}
+
 /* What the events left to be done: acknowledgements to be framed, timers, and
  * what is to be written.  Returns whether there is more. */
 static int
@@ -293,6 +313,7 @@ end_turn(struct engine *e)
 {
 	int i, more = 1;
 
+	notice_sleep(e);
 	for (i = 0; i < ROUNDS && more; i++) {
 		engine_now(e);
 		core_turn(e->core);
@@ -385,6 +406,8 @@ set_up(struct engine *e)
 	    event_new(e->base, e->timer_fd, EV_READ | EV_PERSIST, on_timer, e);
 	if (e->timer == NULL || event_add(e->timer, NULL) == -1)
 		return -1;
+	if (slept_init(&e->slept, e->base) == -1)
+		return -1;
 	if (conn_init(e) == -1 || agent_sock_init(e) == -1)
 		return -1;
 	if ((e->cas = ca_set_new()) == NULL)
@@ -409,6 +432,7 @@ tear_down(struct engine *e)
 	conn_fini(e);
 	core_free(e->core);
 	ca_set_free(e->cas);
+	slept_fini(&e->slept);
 	event_free(e->timer);
 	close(e->timer_fd);
 }

@@ -11,8 +11,10 @@
  *   ca.c        CA bundles to TLS contexts
  *   agent_sock.c  the agents' connections: lines in, lines out
  *   agent_accept.c  their listening sockets
+ *   slept.c     whether the host slept
  *   headroom.c  descriptors that are kept free of clients
  *   control.c   control.sock and status.sock: requests, watchers, taps
+ *   control_wish.c  what operators ask of a link
  *   status.c    the status document
  */
 #ifndef ENGINE_H
@@ -23,6 +25,7 @@
 #include "core.h"
 #include "msg.h"
 #include "rate.h"
+#include "slept.h"
 #include "url.h"
 
 struct event;
@@ -130,6 +133,7 @@ struct engine {
 	struct engine_stage *stage; /* NULL: no configuration under way */
 	struct engine_told *told[LIMIT_GATEWAYS]; /* not complete, or told
 						   * before the commit */
+	struct slept slept;
 	struct event *timer;
 	int timer_fd;
 	uint64_t armed;	   /* core time the timer is set to; TIMER_NEVER */

@@ -144,7 +144,8 @@ item_gateway(struct engine *e, struct msg *m)
 	st->conf.ack_timeout_ms = (uint32_t)g->ack_timeout_s * 1000;
 	st->conf.group_per_user = g->group_per_user != 0;
 	st->conf.thread_per_user = g->thread_per_user != 0;
-	st->conf.hold = g->hold != 0;
+	st->conf.hold = g->idle_after_s == 0;
+	st->conf.idle_after_ms = (uint32_t)g->idle_after_s * 1000;
 	st->conf.pass_overlong = g->pass_overlong != 0;
 	return NULL;
 }
@@ -398,8 +399,10 @@ change(struct engine_gw *eg, struct staged *st)
 	take_listener(eg, st);
 	/* The memory stays what it was. */
 	eg->journal.sync = eg->journal.p != NULL && st->journal.sync;
-	if (!st->changed)
+	if (!st->changed) {
+		core_gateway_adjust(eg->gw, &st->conf);
 		return;
+	}
 	eg->standing.unsure = 0; /* perhaps it was another connector's */
 	core_gateway_change(eg->gw, &st->conf);
 	/* relay-authd may have been the first to live by these settings, and

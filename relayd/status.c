@@ -232,9 +232,10 @@ put_link(struct buf *b, const struct moment *m, const struct engine_gw *eg)
 	put_text(b, "tenant", eg->cred.tenant);
 	put_credential(b, m, &eg->cred, link_worked(l));
 	put_revoked(b, eg);
+	json_put_member_bool(b, "switched_off", l->off);
 	put_identities(b, eg);
 	json_put_member_int(b, "attempt", l->attempt);
-	if (l->state == LINK_WAIT)
+	if (l->state == LINK_WAIT || l->state == LINK_DORMANT)
 		put_seconds(b, "next_attempt_in_s",
 		    l->next_dial <= m->clock
 			? 0

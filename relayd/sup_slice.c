@@ -318,7 +318,8 @@ send_settings(struct slice *sl, size_t i)
 	m.ack_timeout_s = g->agents.ack_timeout;
 	m.group_per_user = g->sessions.group_per_user != 0;
 	m.thread_per_user = g->sessions.thread_per_user != 0;
-	m.hold = g->agents.when_no_agent == NO_AGENT_HOLD;
+	m.idle_after_s =
+	    g->agents.when_no_agent == NO_AGENT_HOLD ? 0 : g->agents.idle_after;
 	m.pass_overlong = g->agents.overlong == OVERLONG_PASS;
 	return send_item(sl, MSG_CONF_GATEWAY, &m, -1);
 }

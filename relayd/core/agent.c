@@ -268,6 +268,8 @@ on_hello(struct line *l)
 	if (first)
 		agent_tell_link(a);
 	delivery_agent_ready(a);
+	link_agents(a->gw);
+	link_wanted(a->gw, "an agent is there");
 	return NULL;
 }
 
@@ -277,11 +279,14 @@ on_ack(struct line *l)
 	char scratch[LIMIT_BUFFER_ID];
 	struct span id = json_str(
 	    &l->a->gw->core->doc, l->at[M_BUFFER_ID], scratch, sizeof(scratch));
+	const char *why;
 
 	if (id.p == NULL)
 		return "inbound_ack: bufferId must be the string that came "
 		       "with the event";
-	return delivery_ack(l->a, id);
+	why = delivery_ack(l->a, id);
+	link_check_drained(l->a->gw);
+	return why;
 }
 
 static const char *
@@ -323,6 +328,7 @@ on_going_idle(struct line *l)
 
 	delivery_agent_idle(l->a);
 	(void)agent_line(l->a, &ack, 1);
+	link_agent_idle(l->a->gw);
 	return NULL;
 }
 
@@ -447,6 +453,7 @@ detach(struct agent *a)
 	prompt_agent_gone(a);
 	outbound_agent_gone(a);
 	delivery_agent_gone(a);
+	link_agents(a->gw);
 }
 
 void

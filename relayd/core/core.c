@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 
 #include "agent.h"
 #include "core.h"
@@ -205,6 +206,21 @@ free_conf(struct gateway_conf *conf)
 	conf->nidentity = 0;
 }
 
+/* The journal keeps what an operator switched off. */
+void
+core_keep_off(struct gateway *gw, int off)
+{
+	(void)gw;
+	(void)off;
+}
+
+static int
+is_kept_off(const struct gateway *gw)
+{
+	(void)gw;
+	return 0;
+}
+
 struct gateway *
 core_gateway_add(struct core *c, uint32_t index,
     const struct gateway_conf *conf, const struct journal_memory *memory,
@@ -229,6 +245,8 @@ core_gateway_add(struct core *c, uint32_t index,
 	outbound_init(gw);
 	egress_init(&gw->egress, &c->key);
 	prompt_init(gw);
+	if (is_kept_off(gw))
+		link_restore_off(gw);
 	c->gw[index] = gw;
 	return gw;
 }
@@ -295,6 +313,23 @@ core_gateway_change(struct gateway *gw, const struct gateway_conf *conf)
 	link_leave(gw, 1, 0, "settings changed");
 }
 
+void
+core_gateway_adjust(struct gateway *gw, const struct gateway_conf *conf)
+{
+	struct gateway_conf *c = &gw->conf;
+
+	c->reconnect_min_ms = conf->reconnect_min_ms;
+	c->reconnect_max_ms = conf->reconnect_max_ms;
+	c->window = conf->window;
+	c->ack_timeout_ms = conf->ack_timeout_ms;
+	c->group_per_user = conf->group_per_user;
+	c->thread_per_user = conf->thread_per_user;
+	c->hold = conf->hold;
+	c->idle_after_ms = conf->idle_after_ms;
+	c->pass_overlong = conf->pass_overlong;
+	link_agents(gw);
+}
+
 static void
 undirty(struct gateway *gw)
 {
@@ -311,8 +346,12 @@ void
 core_gateway_remove(struct gateway *gw)
 {
 	struct core *c = gw->core;
+	const char *why = c->stopping
+	    ? "relayd is stopping"
+	    : "the gateway was taken out of the configuration";
 
-	refuse_agents(gw, "the gateway was taken out of the configuration");
+	outbound_end(gw, why);
+	refuse_agents(gw, why);
 	if (gw->wire.open)
 		wire_close(gw, WS_CLOSE_NORMAL, "");
 	c->io->drop(c->arg, gw);
@@ -347,7 +386,7 @@ core_skip(struct gateway *gw, uint32_t skipped)
 
 	/* To say hello for nobody is no handshake. */
 	gw->skipped = (skipped & all) == all ? 0 : skipped & all;
-	if ((l->state == LINK_HELLO || l->state == LINK_UP) &&
+	if ((l->state == LINK_HELLO || link_serves(gw)) &&
 	    (all & ~gw->skipped & ~gw->greeted) != 0)
 		link_leave(gw, 1, 0, "an identity was provisioned meanwhile");
 }
@@ -387,8 +426,10 @@ core_credential(struct gateway *gw, int usable, int fresh, const char *reason)
 	if (l->revoked) {
 		/* A link that is up shows that something else was meant: it
 		 * ends when it ends. */
-		if (l->state < LINK_UP)
+		if (!link_is_up(gw) && l->state != LINK_CLOSE)
 			link_event(gw, LE_REVOKED, "%s", l->mark);
+	} else if (l->off && l->state == LINK_DISABLED) {
+		link_event(gw, LE_OFF, "%s", l->off_why);
 	} else if (l->state == LINK_DISABLED) {
 		refusal_forget(l);
 		l->troubled = 0;
@@ -428,4 +469,64 @@ const char *
 core_send(struct gateway *gw, struct span action, uint64_t cookie)
 {
 	return outbound_operator(gw, action, cookie);
+}
+
+const char *
+core_wish(
+    struct gateway *gw, enum link_wish wish, uint64_t cookie, const char *who)
+{
+	return link_wish(gw, (int)wish, cookie, who);
+}
+
+void
+core_slept(struct core *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < LIMIT_GATEWAYS; i++)
+		if (c->gw[i] != NULL)
+			link_slept(c->gw[i]);
+}
+
+/* The frame, as the connector would have sent it. */
+static void
+put_interrupt(struct buf *b, struct span key, const struct session *s)
+{
+	const struct chat *chat = s == NULL ? NULL : s->chat.chat;
+
+	buf_reset(b);
+	(void)buf_adds(b, SPAN_LIT("{\"type\":\"interrupt_inbound\""));
+	json_put_key(b, "session_key");
+	json_put_str(b, key);
+	json_put_key(b, "chat_id");
+	if (chat != NULL)
+		json_put_str(b, (struct span){chat->id.p, chat->id.len});
+	else
+		(void)buf_adds(b, SPAN_LIT("null"));
+	(void)buf_add(b, "}", 1);
+}
+
+const char *
+core_interrupt(struct gateway *gw, struct span key, const char *who)
+{
+	struct buf *b = &gw->core->scratch;
+	const struct session *s =
+	    session_find(gw, key, hash_64(&gw->core->key, key));
+	const struct agent *a;
+
+	TAILQ_FOREACH (a, &gw->agents, entry)
+		if (a->state == AGENT_READY)
+			break;
+	if (a == NULL)
+		return "no agent is there";
+	/* What was found there before may be forgotten since. */
+	if (s != NULL && s->chat.forgotten != gw->egress.forgotten)
+		s = NULL;
+	put_interrupt(b, key, s);
+	if (b->failed)
+		return "no memory";
+	core_remark(
+	    gw, LOG_INFO, "interrupt", "a session is stopped by %s", who);
+	delivery_interrupt(gw, buf_span(b), key);
+	return NULL;
 }

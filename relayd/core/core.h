@@ -116,8 +116,9 @@ struct gateway_conf {
 	uint32_t window;	 /* default of an agent's */
 	uint32_t ack_timeout_ms; /* default of an agent's */
 	uint8_t group_per_user, thread_per_user;
-	uint8_t hold;	       /* when no agent is there: stay connected */
-	uint8_t pass_overlong; /* content that is too long is passed on */
+	uint8_t hold;		/* when no agent is there: stay connected */
+	uint32_t idle_after_ms; /* else: go idle after this; 0: 60 s */
+	uint8_t pass_overlong;	/* content that is too long is passed on */
 	uint32_t nidentity;
 	struct identity identity[LIMIT_IDENTITIES];
 };
@@ -245,6 +246,9 @@ struct gateway *core_gateway_add(struct core *c, uint32_t index,
 /* New settings: the link is closed in order and dialled again.  Agents stay,
  * unless other platforms are fronted now. */
 void core_gateway_change(struct gateway *gw, const struct gateway_conf *conf);
+/* New settings on which the link does not depend: it stays.  Identities are
+ * not looked at. */
+void core_gateway_adjust(struct gateway *gw, const struct gateway_conf *conf);
 /* It is no more: link dropped, agents told and closed, memory freed. */
 void core_gateway_remove(struct gateway *gw);
 
@@ -306,6 +310,9 @@ const char *
 core_interrupt(struct gateway *gw, struct span session_key, const char *who);
 
 /* For the core's own files. */
+
+/* What an operator switched off shall stay so when the engine is restarted. */
+void core_keep_off(struct gateway *gw, int off);
 
 /* A number below n (n > 0), or any for n == 0: SipHash of a counter under a
  * random key, unpredictable enough for masks (RFC 6455 10.3). */

@@ -18,7 +18,7 @@ on_reopen(void *arg)
 {
 	struct gateway *gw = arg;
 
-	if (gw->delivery.closed && gw->link.state == LINK_UP)
+	if (gw->delivery.closed && link_serves(gw))
 		link_leave(gw, 1, 0,
 		    "agents caught up: connecting anew for the events that "
 		    "were left with the connector");

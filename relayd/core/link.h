@@ -26,11 +26,17 @@ enum link_state {
 	LINK_ASK,   /* no upgrade: asks what time it is there */
 	LINK_HELLO, /* hellos sent, first descriptor not here */
 	LINK_UP,
-	LINK_DRAIN, /* going_idle sent, waiting for its ack and for results */
-	LINK_CLOSE, /* close frame sent, waiting for the peer's */
+	LINK_IDLING,  /* going_idle sent, serving as before until its ack */
+	LINK_HUSHED,  /* acknowledged: no new events, all else flows */
+	LINK_DRAIN,   /* going_idle sent, waiting for its ack and for results */
+	LINK_CLOSE,   /* close frame sent, waiting for the peer's */
+	LINK_IDLE,    /* asleep until somebody needs the link */
+	LINK_DORMANT, /* the host is about to be suspended: no dial for a while
+		       */
 	LINK_DISABLED,
 	LINK_STOPPED,
-	LINK_STATES
+	LINK_STATES,
+	LINK_AFTER /* in the table: what link.after says */
 };
 
 enum link_event {
@@ -61,7 +67,41 @@ enum link_event {
 			    void */
 	LE_CHANGED,	 /* settings changed */
 	LE_STOP,
+	LE_QUIET,  /* go to sleep, as link.after says */
+	LE_FULL,   /* pressure: the connector shall keep what comes */
+	LE_ACKED,  /* going_idle_ack: now the link may go down */
+	LE_HUSHED, /* going_idle_ack, and the link stays: pressure */
+	LE_WANTED, /* an agent, or a request, needs the link */
+	LE_WAKE,   /* an operator ends the sleep */
+	LE_SLEPT,  /* the host slept: what is connected is stale */
+	LE_OFF,	   /* an operator switches it off */
 	LINK_EVENTS
+};
+
+/* What follows when the connection is gone. */
+enum link_after {
+	AFTER_STOP,
+	AFTER_DIAL,
+	AFTER_IDLE,
+	AFTER_DORMANT,
+	AFTER_OFF
+};
+
+/* How far going_idle got on this connection. */
+enum link_told {
+	TOLD_NOTHING,
+	TOLD_IDLE, /* since link.idle_at */
+	TOLD_LATE, /* waited for in vain; its ack may still come */
+	TOLD_ACKED /* the connector keeps what comes */
+};
+
+/* Operators' requests that wait for the link at a time: more than there are
+ * operators; each is over within 15 s. */
+#define LINK_WISHES 8
+
+struct wished {
+	uint64_t cookie;
+	uint8_t wish; /* enum link_wish */
 };
 
 /* The phases of a failed dial that `status` and `explain` name. */
@@ -82,7 +122,11 @@ struct link {
 					* relay-authd last said: the reason of
 					* LINK_UNPROVISIONED, however the last
 					* connection ended */
-	char mark[LIMIT_REASON + 1];   /* the reason of LINK_DISABLED */
+	char mark[LIMIT_REASON + 1]; /* the reason of LINK_DISABLED, revoked */
+	char off_why[LIMIT_REASON + 1]; /* the same, switched off */
+	char asleep[LIMIT_REASON +
+	    1];		     /* the reason of LINK_IDLE, LINK_DORMANT */
+	const char *told;    /* public state that was told last */
 	uint32_t attempt;    /* dials since the last healthy connection */
 	uint8_t ever_up;     /* a handshake succeeded with this credential */
 	uint8_t told_worked; /* or in an earlier run, relay-authd says */
@@ -90,12 +134,16 @@ struct link {
 	uint8_t usable;	     /* relay-authd holds a credential */
 	uint8_t revoked;     /* which was revoked: nothing is dialled */
 	uint8_t other_token; /* the connection's is of the credential before */
-	uint8_t restart;     /* after the close: dial again (settings) */
+	uint8_t off;	     /* switched off by an operator: nor then */
+	uint8_t after;	     /* enum link_after: when going down */
+	uint8_t stale;	     /* the connection's settings are the ones before */
+	uint8_t pressure;    /* too much waits for agents */
+	uint8_t left;	     /* the last agent left by going idle */
 	struct refusals refused;
 	uint64_t dialed_at; /* core time the last dial began */
 	uint64_t token_at;  /* core time of the last token */
 	uint64_t up_at;	    /* core time of the last handshake */
-	uint64_t next_dial; /* core time, in LINK_WAIT */
+	uint64_t next_dial; /* core time, in LINK_WAIT and LINK_DORMANT */
 	struct timer timer; /* the state's deadline */
 	struct timer ping_timer, pong_timer;
 	uint64_t ping_at;     /* core time the open ping left; 0: none */
@@ -103,7 +151,15 @@ struct link {
 	uint64_t last_read;   /* core time of the last byte */
 	uint64_t last_event;  /* core time of the last inbound; 0: never */
 	uint64_t drain_until; /* LINK_DRAIN: end of the budget */
-	uint8_t drain_acked;
+	uint8_t idle;	      /* enum link_told */
+	uint64_t idle_at;     /* core time going_idle was sent */
+	uint64_t alone_at;    /* core time since when no agent serves; 0: one
+			       * does, or there is no connection */
+	uint64_t again_at;    /* core time before which going_idle is not sent
+			       * again: the last one was not acknowledged */
+	struct timer quiet_timer; /* when the link may go quiet, or come back */
+	struct wished wished[LINK_WISHES];
+	uint8_t nwished;
 	struct last_close last_close;
 	/* written by the world, shown by status */
 	char address[64];     /* reached by the last dial */
@@ -143,5 +199,29 @@ int link_worked(const struct link *l);
 void link_mark(struct link *l, const char *evidence);
 /* Whether frames can be sent. */
 int link_is_up(const struct gateway *gw);
+/* Whether it also is to stay: requests go out, pings are sent. */
+int link_serves(const struct gateway *gw);
+
+/* Going idle (link_idle.c). */
+
+/* Agents came, went, or take no more events; or the settings that say what
+ * then happens changed. */
+void link_agents(struct gateway *gw);
+/* An agent takes no more events by its own wish. */
+void link_agent_idle(struct gateway *gw);
+/* Somebody needs the link: one that is idle, or on its way there, dials. */
+void link_wanted(struct gateway *gw, const char *why);
+/* Too much waits for agents (on), or no longer: the connector is asked to keep
+ * what comes, and the link is made anew at the end.  Takes effect at the end of
+ * the turn. */
+void link_pressure(struct gateway *gw, int on);
+/* The host slept. */
+void link_slept(struct gateway *gw);
+
+/* Operators (link_wish.c): as core_wish(). */
+const char *
+link_wish(struct gateway *gw, int wish, uint64_t cookie, const char *who);
+/* An operator switched it off before the engine started. */
+void link_restore_off(struct gateway *gw);
 
 #endif

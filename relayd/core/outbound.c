@@ -113,16 +113,20 @@ fail(struct gateway *gw, struct outbound *o, const char *error, int ambiguous)
 	answer(gw, o, buf_span(b));
 }
 
-/* Agents are gone by then; operators wait for an answer. */
 void
-outbound_free(struct gateway *gw)
+outbound_end(struct gateway *gw, const char *why)
 {
 	struct outbound *o;
 
 	while ((o = TAILQ_FIRST(&gw->outbound.sent)) != NULL ||
 	    (o = TAILQ_FIRST(&gw->outbound.waiting)) != NULL)
-		fail(gw, o, "the gateway was taken out of the configuration",
-		    o->queued);
+		fail(gw, o, why, o->queued);
+	rearm(gw);
+}
+
+void
+outbound_free(struct gateway *gw)
+{
 	htab_free(&gw->outbound.by_id);
 	timer_clear(&gw->core->timers, &gw->outbound.timer);
 }
@@ -130,7 +134,7 @@ outbound_free(struct gateway *gw)
 static const char *
 why_not_sent(const struct gateway *gw, char *out, size_t cap)
 {
-	if (gw->link.state == LINK_UP)
+	if (link_serves(gw))
 		(void)snprintf(out, cap,
 		    "the connector does not read what it is sent; "
 		    "the request was not sent");
@@ -166,7 +170,7 @@ submit(struct gateway *gw, struct outbound *o)
 {
 	struct span line = {o->data + o->ridlen, o->linelen};
 
-	if (gw->link.state == LINK_UP && wire_line(gw, &line, 1, &o->at) == 0) {
+	if (link_serves(gw) && wire_line(gw, &line, 1, &o->at) == 0) {
 		o->queued = 1;
 		o->deadline = gw->core->now + ANSWER_MS;
 		TAILQ_INSERT_TAIL(&gw->outbound.sent, o, entry);
@@ -451,6 +455,9 @@ request(struct gateway *gw, struct agent *a, uint64_t cookie, struct span rid,
 	}
 	submit(gw, o);
 	rearm(gw);
+	if (!link_serves(gw))
+		link_wanted(
+		    gw, a != NULL ? "an agent sends" : "an operator sends");
 	return NULL;
 }
 

@@ -43,6 +43,8 @@ struct outbound_state {
 };
 
 void outbound_init(struct gateway *gw);
+/* No request goes out any more: answer those that there are. */
+void outbound_end(struct gateway *gw, const char *why);
 void outbound_free(struct gateway *gw);
 /* An agent's outbound line, scanned in the core's doc: nodes of its requestId
  * and action, -1 for none.  NULL, or what is wrong with it, when not even its

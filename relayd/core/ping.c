@@ -14,7 +14,7 @@ on_ping(void *arg)
 	uint64_t now = gw->core->now;
 
 	timer_set(&gw->core->timers, &l->ping_timer, now + PING_MS);
-	if ((l->state != LINK_HELLO && l->state != LINK_UP) || l->ping_at != 0)
+	if ((l->state != LINK_HELLO && !link_serves(gw)) || l->ping_at != 0)
 		return;
 	l->ping_at = now;
 	timer_set(&gw->core->timers, &l->pong_timer, now + PONG_MS);

@@ -20,7 +20,7 @@
 #define INFLIGHT_BYTES (LIMIT_AGENT_QUEUE / 2)
 #define LARGE_BYTES    (32U * 1024)
 
-static struct session *
+struct session *
 session_find(const struct gateway *gw, struct span key, uint64_t hash)
 {
 	struct hnode *n;

@@ -5,6 +5,9 @@
 
 #include "delivery.h"
 
+/* The session of a key (hash: hash_64() of it), or NULL. */
+struct session *
+session_find(const struct gateway *gw, struct span key, uint64_t hash);
 /* The session of a key, made when it is new.  NULL without memory. */
 struct session *session_get(struct gateway *gw, struct span key, int identity);
 /* It has one open delivery more, or less. */

@@ -173,8 +173,7 @@ refusal_closed(struct gateway *gw, struct span reason)
 	struct link *l = &gw->link;
 
 	(void)log_vis(said, sizeof(said), reason);
-	if (refusal_skewed(l) ||
-	    (l->state != LINK_HELLO && l->state != LINK_UP)) {
+	if (refusal_skewed(l) || (l->state != LINK_HELLO && !link_serves(gw))) {
 		refusal_forget(l);
 		link_event(gw, LE_REFUSED, "credential refused (4401 %s)%s",
 		    said, refusal_clock(l, clock));

@@ -220,7 +220,7 @@ wire_written(struct gateway *gw, size_t n)
 	if (buf_len(&w->out) == 0 && w->out.cap > 0)
 		buf_free(&w->out);
 	/* Nor does it keep requests waiting that found the queue full. */
-	if (buf_len(&w->out) == 0 && gw->link.state == LINK_UP &&
+	if (buf_len(&w->out) == 0 && link_serves(gw) &&
 	    !TAILQ_EMPTY(&gw->outbound.waiting))
 		outbound_link_up(gw);
 }

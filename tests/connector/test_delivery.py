@@ -117,6 +117,27 @@ def test_live_delivery_has_no_buffer_id(connector, client):
     assert connector.unacked() == 0
 
 
+def test_an_idle_ack_withheld(connector, client):
+    """Until the ack, delivery is live; after it, nothing comes."""
+    client.dial().hello()
+    connector.stall("idle_ack")
+    client.send({"type": "going_idle"})
+    connector.wait_for(
+        lambda: connector.link().counters["going_idle"], what="going_idle")
+    live = connector.say("discord", "c1", "live still")
+    assert client.expect("inbound")["bufferId"] == live
+    client.ack(live)
+    assert not connector.gateway().asleep
+    connector.unstall("idle_ack")
+    client.expect("going_idle_ack")
+    connector.wait_idle()
+    kept = connector.say("discord", "c1", "later")
+    client.close()
+    client.dial().hello()
+    assert client.expect("inbound")["bufferId"] == kept
+    connector.assert_clean()
+
+
 def test_going_idle_buffers(connector, client):
     client.dial().hello()
     client.send({"type": "going_idle"})

@@ -20,7 +20,8 @@ def two_gateways(make_relayd, make_connector):
 def test_only_what_changed_is_touched(make_relayd, make_connector):
     relayd, one, two = two_gateways(make_relayd, make_connector)
     agent = relayd.agent()
-    relayd.connect_to(two, name="other", reconnect={"min": "30ms"})
+    relayd.connect_to(two, name="other", command_manifest=[
+        {"name": "ping", "description": "pong"}])
     answer = relayd.reload()
     assert answer["ok"] and "1 changed" in answer["text"], answer
     two.wait_dials(2)
@@ -29,6 +30,24 @@ def test_only_what_changed_is_touched(make_relayd, make_connector):
     one.say("discord", "c1", "same link, same agent")
     agent.ack(agent.inbound("same link, same agent"))
     one.wait_all_acked()
+
+
+def test_what_takes_effect_on_a_live_link(relayd, connector):
+    """What agents, sessions and delays are to be is no reason to dial."""
+    agent = relayd.agent()
+    relayd.connect_to(connector, agents={"window": 3, "ack_timeout": "30s",
+                                         "when_no_agent": "hold"},
+                      sessions={"thread_per_user": True},
+                      reconnect={"min": "30ms"})
+    answer = relayd.reload()
+    assert answer["ok"] and "1 changed" in answer["text"], answer
+    _other = relayd.agent()
+    windows = [a["window"] for a in relayd.wait_agents(2)["agents"]]
+    assert windows == [64, 3]
+    connector.say("discord", "c1", "same link, same agent")
+    agent.ack(agent.inbound("same link, same agent"))
+    connector.wait_all_acked()
+    assert len(connector.dials) == 1
 
 
 def test_a_gateway_comes_and_goes(relayd, make_connector):

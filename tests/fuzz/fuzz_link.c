@@ -451,6 +451,53 @@ step_tap(struct world *w, struct span arg)
 }
 
 static void
+step_wish(struct world *w, struct span arg)
+{
+	enum link_wish wish =
+	    (enum link_wish)(digit(&arg) % (WISH_RECONNECT + 1));
+
+	w->nwish++;
+	w->nwish_open++;
+	if (core_wish(w->gw, wish, w->nwish, "uid 0") != NULL)
+		w->nwish_open--;
+}
+
+/* The host slept, and that is noticed. */
+static void
+step_slept(struct world *w, struct span arg)
+{
+	step_sleep(w, arg);
+	core_slept(w->c);
+}
+
+static void
+step_pressure(struct world *w, struct span arg)
+{
+	link_pressure(w->gw, (int)(digit(&arg) % 2));
+}
+
+/* Settings that the link does not depend on. */
+static void
+step_adjust(struct world *w, struct span arg)
+{
+	unsigned k = digit(&arg);
+	struct gateway_conf gc = w->gw->conf;
+
+	gc.hold = k % 2;
+	gc.idle_after_ms = k / 2 * 1000;
+	core_gateway_adjust(w->gw, &gc);
+}
+
+static void
+step_interrupt(struct world *w, struct span arg)
+{
+	struct span key = free_text(arg, 1);
+
+	(void)core_interrupt(w->gw, key, "uid 0");
+	free_span(key);
+}
+
+static void
 step_stop(struct world *w, struct span arg)
 {
 	core_stop(w->c, number(arg, 60000));
@@ -494,6 +541,11 @@ static const struct {
     {'X', step_restart},
     {'y', step_tap},
     {'S', step_stop},
+    {'W', step_wish},
+    {'N', step_slept},
+    {'P', step_pressure},
+    {'H', step_adjust},
+    {'I', step_interrupt},
 };
 
 static void
@@ -512,13 +564,14 @@ step(struct world *w, struct span line)
 	audit(w);
 }
 
-/* Every request that somebody waits for gets its answer in time. */
+/* Every request that somebody waits for gets its answer in time: 30 s after it
+ * was handed over, and 10 s more when it had not left by the link's end. */
 static void
 settle_requests(struct world *w)
 {
 	uint32_t i;
 
-	world_time(w, 30000);
+	world_time(w, 40000);
 	audit(w);
 	CHECK(w->gw->outbound.n == 0);
 	for (i = 0; i < w->nrequest; i++)

@@ -182,14 +182,15 @@ audit_link(const struct world *w)
 	const struct link *l = &w->gw->link;
 	enum link_state s = l->state;
 	int waits = s == LINK_WAIT || (s >= LINK_DIAL && s <= LINK_HELLO) ||
-	    s == LINK_DRAIN || s == LINK_CLOSE;
+	    s == LINK_IDLING || s == LINK_DRAIN || s == LINK_CLOSE ||
+	    s == LINK_DORMANT;
 	int connected = s >= LINK_HELLO && s <= LINK_CLOSE;
 
 	CHECK(s > LINK_NONE && s < LINK_STATES);
 	CHECK(timer_armed(&l->timer) == waits);
 	CHECK(w->connected == connected && w->gw->wire.open == connected);
 	CHECK(timer_armed(&l->ping_timer) == connected);
-	if (s == LINK_HELLO || s == LINK_UP)
+	if (s == LINK_HELLO || link_serves(w->gw))
 		CHECK(timer_armed(&l->pong_timer) == (l->ping_at != 0));
 	CHECK((w->asked == ASKED_DIAL) == (s == LINK_DIAL));
 	CHECK((w->asked == ASKED_TLS) == (s == LINK_TLS));
@@ -198,7 +199,12 @@ audit_link(const struct world *w)
 	CHECK((w->asked == ASKED_TIME) == (s == LINK_ASK));
 	CHECK(s == LINK_ASK || s == LINK_DIAL || s == LINK_TLS ||
 	    !l->refused.asking);
-	CHECK(!l->revoked || s >= LINK_UP);
+	CHECK((!l->revoked && !l->off) ||
+	    (s >= LINK_UP && s != LINK_IDLE && s != LINK_DORMANT));
+	CHECK(l->told == link_public(w->gw));
+	CHECK(l->nwished == w->nwish_open);
+	CHECK(l->nwished == 0 || s == LINK_IDLING || s == LINK_DRAIN ||
+	    s == LINK_CLOSE);
 	/* A new connection is read until it brings an event. */
 	CHECK(!connected || w->reading || w->gw->delivery.paused);
 	if (s != LINK_UNPROVISIONED && s != LINK_DISABLED &&

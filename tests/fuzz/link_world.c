@@ -144,19 +144,21 @@ on_remark(void *arg, struct gateway *gw, int level, const char *event,
 }
 
 static void
+on_wish_done(void *arg, uint64_t cookie, const char *error)
+{
+	struct world *w = arg;
+
+	CHECK(cookie > 0 && cookie <= w->nwish && w->nwish_open > 0);
+	CHECK(error == NULL || error[0] != '\0');
+	w->nwish_open--;
+}
+
+static void
 on_tap(void *arg, struct gateway *gw, enum tap_dir dir, struct span line)
 {
 	(void)arg;
 	CHECK(gw->taps > 0 && dir <= TAP_TO_AGENT);
 	CHECK(memchr(line.p, '\n', line.len) == NULL);
-}
-
-static void
-on_wish_done(void *arg, uint64_t cookie, const char *error)
-{
-	(void)arg;
-	(void)cookie;
-	CHECK(error == NULL || error[0] != '\0');
 }
 
 static const struct core_io world_io = {

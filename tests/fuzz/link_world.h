@@ -99,7 +99,9 @@ struct world {
 	struct slot slot[AGENTS];
 	uint32_t nrequest;
 	struct request request[REQUESTS];
-	uint64_t *written; /* request ids the connector ever read */
+	uint32_t nwish;	     /* of operators, so far */
+	uint32_t nwish_open; /* of these, not answered */
+	uint64_t *written;   /* request ids the connector ever read */
 	uint64_t nwritten;
 };
 

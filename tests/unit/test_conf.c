@@ -34,6 +34,7 @@ test_defaults(void **state)
 	assert_int_equal(g->agents.window, 64);
 	assert_int_equal(g->agents.ack_timeout, 120);
 	assert_int_equal(g->agents.when_no_agent, NO_AGENT_IDLE);
+	assert_int_equal(g->agents.idle_after, 60);
 	assert_int_equal(g->agents.overlong, OVERLONG_REFUSE);
 	assert_int_equal(g->proxy.set, 0);
 	assert_int_equal(g->reconnect.min_ms, 1000);
@@ -66,7 +67,7 @@ static const char everything[] =
 	 "    endpoint: e\n"
 	 "    route_keys: [a, b]\n"
 	 "    agents: {group: g, window: 4096, ack_timeout: 1h,\n"
-	 "      when_no_agent: hold, overlong: pass}\n"
+	 "      when_no_agent: hold, idle_after: 1s, overlong: pass}\n"
 	 "    secret: {file: /s}\n"
 	 "    tls: {ca_file: /ca, server_name: n.example, plaintext: yes}\n"
 	 "    proxy: {url: \"http://p.example:3128/\", credentials: {file: "
@@ -109,6 +110,7 @@ check_everything(const struct conf_gateway *g)
 	assert_int_equal(g->agents.window, 4096);
 	assert_int_equal(g->agents.ack_timeout, 3600);
 	assert_int_equal(g->agents.when_no_agent, NO_AGENT_HOLD);
+	assert_int_equal(g->agents.idle_after, 1);
 	assert_int_equal(g->agents.overlong, OVERLONG_PASS);
 	assert_string_equal(g->secret.file, "/s");
 	assert_string_equal(g->tls.ca_file, "/ca");
@@ -292,11 +294,15 @@ test_link_equal(void **state)
 	    {"    endpoint: x\n", "", 1},
 	    {"    route_keys: [a]\n", "", 1},
 	    {"    agents: {group: x}\n", "", 1},
-	    {"    agents: {window: 63}\n", "", 0},
+	    {"    agents: {window: 63}\n", "", 1},
+	    {"    agents: {ack_timeout: 1s}\n", "", 1},
+	    {"    agents: {when_no_agent: hold}\n", "", 1},
+	    {"    agents: {idle_after: 1s}\n", "", 1},
+	    {"    sessions: {thread_per_user: on}\n", "", 1},
+	    {"    reconnect: {min: 10ms}\n", "", 1},
 	    {"    id: x\n", "", 0},
 	    {"    tls: {ca_file: /x}\n", "", 0},
 	    {"    proxy: none\n", "", 0},
-	    {"    reconnect: {min: 10ms}\n", "", 0},
 	    {"    command_manifest: [{name: a, description: b}]\n", "", 0},
 	};
 	static const char form[] =
