@@ -73,13 +73,9 @@
 /* Bytes waiting for one agent that does not read; then it is cut off.  Larger
  * than a window of common events and than any single line. */
 #define LIMIT_AGENT_QUEUE (8U * 1024 * 1024)
-/* Bytes of events of one gateway that no agent has taken: above high the link
- * is not read, below low again. */
-#define LIMIT_PENDING_HIGH (16U * 1024 * 1024)
-#define LIMIT_PENDING_LOW  (8U * 1024 * 1024)
-/* Above this no event is taken at all: what was at hand when the link was to
- * be left alone fits in. */
-#define LIMIT_PENDING_MAX (LIMIT_PENDING_HIGH + 2 * LIMIT_LINE)
+/* Bytes of events of one gateway that no agent has taken, where no journal
+ * outlives the engine; then they stay with the connector. */
+#define LIMIT_PENDING_MAX (18U * 1024 * 1024)
 /* Outbound requests without an answer: of one agent, and of one gateway. */
 #define LIMIT_OUTBOUND_AGENT 1024
 #define LIMIT_OUTBOUND	     4096

@@ -19,7 +19,6 @@
 static int
 read_text(struct buf *b)
 {
-	/* One byte more is a newline, or too much. */
 	if (intake_all(b, STDIN_FILENO, "standard input", TEXT_MAX) == -1)
 		return -1;
 	if (buf_len(b) > 0 && b->p[b->end - 1] == '\n')

@@ -19,6 +19,11 @@
 /* Seconds that a closed agent has to take what was sent to it. */
 #define LINGER_S 2
 
+/* Bytes waiting for an agent above which it is given no events, only what
+ * answers and interrupts it; and at which it is given events again. */
+#define EVENTS_HIGH (LIMIT_AGENT_QUEUE / 2)
+#define EVENTS_LOW  (LIMIT_AGENT_QUEUE / 8)
+
 /* How lines are put into bytes, and found in them. */
 struct framing {
 	/* Hand out the lines in p[0..len), keep an incomplete rest.  NULL, or
@@ -314,6 +319,18 @@ agent_sock_send(void *arg, struct agent *a, const struct span *piece, int n)
 	return -1;
 }
 
+int
+agent_sock_room(void *arg, struct agent *a, size_t len)
+{
+	struct agent_sock *s = a->io;
+
+	(void)arg;
+	if (buf_len(&s->out) + len <= EVENTS_HIGH)
+		return 1;
+	s->full = 1;
+	return 0;
+}
+
 void
 agent_sock_end(void *arg, struct agent *a, const char *reason)
 {
@@ -358,9 +375,15 @@ settle(struct agent_sock *s)
 		agent_sock_free(s);
 		return a != NULL;
 	}
-	if (a == NULL && buf_len(&s->out) == 0)
+	if (a == NULL && buf_len(&s->out) == 0) {
 		agent_sock_free(s);
-	return 0;
+		return 0;
+	}
+	if (a == NULL || !s->full || buf_len(&s->out) > EVENTS_LOW)
+		return 0;
+	s->full = 0;
+	core_agent_room(a);
+	return 1;
 }
 
 int

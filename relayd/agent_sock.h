@@ -20,9 +20,10 @@ void agent_sock_replace(struct listener *l, int fd);
 /* No more of it; connections that the core closed still get what was sent. */
 void agent_sock_close(struct listener *l);
 
-/* struct core_io's agent_send and agent_close. */
+/* struct core_io's agent_send, agent_room and agent_close. */
 int
 agent_sock_send(void *arg, struct agent *a, const struct span *piece, int n);
+int agent_sock_room(void *arg, struct agent *a, size_t len);
 void agent_sock_end(void *arg, struct agent *a, const char *reason);
 
 /* relayd stops: agents are taken from the core and get what goes at once. */

@@ -58,6 +58,7 @@ struct agent_sock {
 	char head[4];	/* its first bytes tell a stranger's protocol */
 	uint8_t nhead;
 	uint8_t dirty;	 /* in set->dirty */
+	uint8_t full;	 /* the core was told to wait with events */
 	uint8_t overrun; /* it does not read: to be cut off */
 	uint8_t broken;	 /* writing failed */
 };

@@ -198,6 +198,7 @@ static const struct core_io core_io = {
     .link_output = engine_link_output,
     .link_read = engine_link_read,
     .agent_send = agent_sock_send,
+    .agent_room = agent_sock_room,
     .agent_close = agent_sock_end,
     .state_changed = state_changed,
     .fared = engine_cred_fared,

@@ -46,6 +46,12 @@ static const struct {
     C(forwards_dropped),
     C(agent_lines_bad),
     C(unknown_frames),
+    C(recovered),
+    C(torn),
+    C(suspects),
+    C(aside),
+    C(requeued),
+    C(dropped),
 #undef C
 };
 #define NCOUNTER (sizeof(counter) / sizeof(counter[0]))

@@ -457,6 +457,13 @@ detach(struct agent *a)
 }
 
 void
+core_agent_room(struct agent *a)
+{
+	if (a->state == AGENT_READY)
+		delivery_give(a);
+}
+
+void
 core_agent_gone(struct agent *a, const char *reason)
 {
 	core_remark(a->gw, LOG_INFO, "agent_gone", "agent %u (%s) is gone: %s",

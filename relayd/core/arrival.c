@@ -6,6 +6,7 @@
 #include "arrival.h"
 #include "core.h"
 #include "place.h"
+#include "pressure.h"
 #include "session.h"
 
 /* What an event tells of its conversation. */
@@ -209,8 +210,8 @@ read_cid(
 	if (cid->text.p == NULL || cid->text.len > LIMIT_BUFFER_ID)
 		return "bufferId is no string of at most 256 bytes";
 	if (cid->text.len > 0) {
-		seen_hash(&gw->delivery.seen, cid->text, cid->hash);
-		seen_soon(&gw->delivery.seen, cid->hash[0]);
+		seen_hash(&gw->delivery.journal.seen, cid->text, cid->hash);
+		seen_soon(&gw->delivery.journal.seen, cid->hash[0]);
 	}
 	return NULL;
 }
@@ -222,25 +223,38 @@ learn(struct gateway *gw, struct chat_hint *hint, const struct origin *o)
 	    o->src.scope_id, o->src.user_id);
 }
 
+/* What of the platform's name the journal keeps: a name of ours. */
+static struct span
+platform_of(const struct gateway *gw, const struct origin *o)
+{
+	return o->identity == -1
+	    ? SPAN_LIT("")
+	    : span_str(gw->conf.identity[o->identity].platform);
+}
+
 /* A new event, of which all is known, goes its way. */
 static void
 admit(struct gateway *gw, const struct arrival *in, const struct cid *cid,
     const struct origin *o)
 {
-	struct span piece[PIECES];
-	uint64_t id = gw->core->next_id++;
+	struct span piece[PIECES], id;
+	struct delivery_event ev = {.cid = *cid,
+	    .platform = platform_of(gw, o),
+	    .forward = in->event == -1,
+	    .to = prompt_agent(gw, o->prompt_id),
+	    .piece = piece,
+	    .n = PIECES};
 	char ours[CORE_ID];
-	struct session *s;
 
-	s = session_get(gw, (struct span){o->key, o->keylen}, o->identity);
-	if (s == NULL)
+	ev.session =
+	    session_get(gw, (struct span){o->key, o->keylen}, o->identity);
+	if (ev.session == NULL)
 		return;
-	learn(gw, &s->chat, o);
-	if (agent_text(gw, in,
-		(struct span){ours, core_put_id(gw->core, id, ours)}, s,
-		piece) == 0)
-		delivery_admit(gw, id, cid, s, in->event == -1,
-		    prompt_agent(gw, o->prompt_id), piece, PIECES);
+	learn(gw, &ev.session->chat, o);
+	id.p = ours;
+	id.len = delivery_next_id(gw, ours);
+	if (agent_text(gw, in, id, ev.session, piece) == 0)
+		delivery_admit(gw, &ev);
 }
 
 const char *
@@ -255,7 +269,9 @@ arrival_event(struct gateway *gw, const struct arrival *in)
 	o.prompt_id = (struct span){NULL, 0};
 	gw->count.events_in++;
 	gw->link.last_event = gw->core->now;
-	if (!delivery_room(gw, in->line.len)) {
+	if (pressure_too_long(gw, in->line.len))
+		return "it does not fit into the journal";
+	if (!pressure_room(gw, in->line.len)) {
 		gw->count.events_left++;
 		return NULL;
 	}
@@ -271,4 +287,20 @@ arrival_event(struct gateway *gw, const struct arrival *in)
 	else
 		learn(gw, &hint, &o);
 	return NULL;
+}
+
+void
+arrival_learn(struct gateway *gw, struct span line, struct session *s)
+{
+	struct json_doc *doc = &gw->core->doc;
+	struct origin o;
+	int event;
+
+	if (json_parse(doc, line.p, line.len, 3) == -1)
+		return;
+	if (doc->full)
+		(void)json_parse(doc, line.p, line.len, 1);
+	event = json_get(doc, JSON_ROOT, "event");
+	if (event != -1 && origin_event(gw, event, &o) == NULL)
+		learn(gw, &s->chat, &o);
 }

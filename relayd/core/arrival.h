@@ -9,6 +9,7 @@
 #include "span.h"
 
 struct gateway;
+struct session;
 
 /* How the session key of a forwarded webhook begins that is no event. */
 #define ARRIVAL_RAW "passthrough:"
@@ -24,5 +25,8 @@ struct arrival {
 
 /* An event arrived: delivered, or recognised.  NULL, or why the line is bad. */
 const char *arrival_event(struct gateway *gw, const struct arrival *in);
+/* Learn from an event's line, found in the journal, what an answer to it needs
+ * to know of its chat (CONTRACT 7). */
+void arrival_learn(struct gateway *gw, struct span line, struct session *s);
 
 #endif

@@ -25,10 +25,7 @@ core_new(const struct core_io *io, void *arg, const unsigned char random[32],
 	c->now = now;
 	c->key.k[0] = r[0];
 	c->key.k[1] = r[1];
-	c->rng = r[2];
-	c->next_id = 1;
-	(void)snprintf(
-	    c->epoch, sizeof(c->epoch), "%016llx", (unsigned long long)r[3]);
+	c->rng = r[2] ^ r[3];
 	buf_init(&c->text, LIMIT_LINE);
 	interaction_init(&c->interaction);
 	buf_init(&c->scratch, LIMIT_LINE + LIMIT_SESSION_KEY * 6 + 4096);
@@ -64,9 +61,15 @@ core_wall(struct core *c, int64_t unix_ms)
 }
 
 int64_t
+core_unix_ms(const struct core *c)
+{
+	return c->wall + (int64_t)c->now;
+}
+
+int64_t
 core_unix(const struct core *c)
 {
-	return (c->wall + (int64_t)c->now) / 1000;
+	return core_unix_ms(c) / 1000;
 }
 
 uint64_t
@@ -102,40 +105,89 @@ core_identity(const struct gateway *gw, struct span platform)
 	return -1;
 }
 
-uint64_t
-core_parse_id(const struct core *c, struct span id)
+/* Digits of the epoch in an id. */
+#define EPOCH_DIGITS 16
+
+static int
+hex_digit(char c)
 {
-	size_t n = sizeof(c->epoch) - 1, i;
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+uint64_t
+core_parse_seq(struct span digits)
+{
 	uint64_t v = 0;
+	size_t i;
 
 	/* 18 digits cannot overflow. */
-	if (id.len < n + 2 || id.len > n + 1 + 18 ||
-	    memcmp(id.p, c->epoch, n) != 0 || id.p[n] != '-')
+	if (digits.len > 18)
 		return 0;
-	for (i = n + 1; i < id.len; i++) {
-		if (id.p[i] < '0' || id.p[i] > '9')
+	for (i = 0; i < digits.len; i++) {
+		if (digits.p[i] < '0' || digits.p[i] > '9')
 			return 0;
-		v = v * 10 + (uint64_t)(id.p[i] - '0');
+		v = v * 10 + (uint64_t)(digits.p[i] - '0');
 	}
 	return v;
 }
 
+int
+core_parse_id(struct span id, uint64_t *epoch, uint64_t *seq)
+{
+	uint64_t e = 0;
+	size_t i;
+	int digit;
+
+	if (id.len <= EPOCH_DIGITS || id.p[EPOCH_DIGITS] != '-')
+		return -1;
+	for (i = 0; i < EPOCH_DIGITS; i++) {
+		if ((digit = hex_digit(id.p[i])) == -1)
+			return -1;
+		e = e << 4 | (uint64_t)digit;
+	}
+	*epoch = e;
+	*seq = core_parse_seq(
+	    (struct span){id.p + EPOCH_DIGITS + 1, id.len - EPOCH_DIGITS - 1});
+	return *seq == 0 ? -1 : 0;
+}
+
+void
+core_put_epoch(uint64_t epoch, char out[CORE_EPOCH])
+{
+	static const char hex[] = "0123456789abcdef";
+	int i;
+
+	*out++ = '"';
+	for (i = 0; i < EPOCH_DIGITS; i++)
+		*out++ = hex[epoch >> (60 - 4 * i) & 15];
+	*out = '-';
+}
+
 size_t
-core_put_id(const struct core *c, uint64_t number, char out[CORE_ID])
+core_put_seq(const char epoch[CORE_EPOCH], uint64_t seq, char out[CORE_ID])
 {
 	char digits[20], *p = digits + sizeof(digits);
-	size_t n = sizeof(c->epoch) - 1, len;
+	size_t len;
 
 	do
-		*--p = (char)('0' + number % 10);
-	while ((number /= 10) > 0);
+		*--p = (char)('0' + seq % 10);
+	while ((seq /= 10) > 0);
 	len = (size_t)(digits + sizeof(digits) - p);
-	out[0] = '"';
-	memcpy(out + 1, c->epoch, n);
-	out[n + 1] = '-';
-	memcpy(out + n + 2, p, len);
-	out[n + 2 + len] = '"';
-	return n + 3 + len;
+	memcpy(out, epoch, CORE_EPOCH);
+	memcpy(out + CORE_EPOCH, p, len);
+	out[CORE_EPOCH + len] = '"';
+	return CORE_EPOCH + len + 1;
+}
+
+size_t
+core_put_id(uint64_t epoch, uint64_t seq, char out[CORE_ID])
+{
+	char begin[CORE_EPOCH];
+
+	core_put_epoch(epoch, begin);
+	return core_put_seq(begin, seq, out);
 }
 
 void
@@ -206,21 +258,6 @@ free_conf(struct gateway_conf *conf)
 	conf->nidentity = 0;
 }
 
-/* The journal keeps what an operator switched off. */
-void
-core_keep_off(struct gateway *gw, int off)
-{
-	(void)gw;
-	(void)off;
-}
-
-static int
-is_kept_off(const struct gateway *gw)
-{
-	(void)gw;
-	return 0;
-}
-
 struct gateway *
 core_gateway_add(struct core *c, uint32_t index,
     const struct gateway_conf *conf, const struct journal_memory *memory,
@@ -241,11 +278,15 @@ core_gateway_add(struct core *c, uint32_t index,
 		return NULL;
 	}
 	link_init(gw);
-	delivery_init(gw, memory);
 	outbound_init(gw);
 	egress_init(&gw->egress, &c->key);
 	prompt_init(gw);
-	if (is_kept_off(gw))
+	if (delivery_init(gw, memory) == -1) {
+		free_conf(&gw->conf);
+		free(gw);
+		return NULL;
+	}
+	if (journal_is_off(&gw->delivery.journal))
 		link_restore_off(gw);
 	c->gw[index] = gw;
 	return gw;
@@ -510,8 +551,7 @@ const char *
 core_interrupt(struct gateway *gw, struct span key, const char *who)
 {
 	struct buf *b = &gw->core->scratch;
-	const struct session *s =
-	    session_find(gw, key, hash_64(&gw->core->key, key));
+	const struct session *s = session_find(gw, key);
 	const struct agent *a;
 
 	TAILQ_FOREACH (a, &gw->agents, entry)

@@ -74,6 +74,10 @@ struct core_io {
 	 * then lost, and the core is told by core_agent_gone() later. */
 	int (*agent_send)(
 	    void *arg, struct agent *a, const struct span *piece, int n);
+	/* Whether its queue takes an event of len bytes more and keeps room
+	 * for what else it is told.  If not, core_agent_room() follows when it
+	 * does.  NULL: events wait for acknowledgements alone. */
+	int (*agent_room)(void *arg, struct agent *a, size_t len);
 	/* Close once what was sent is written; reason is for the log.  The
 	 * agent is already gone for the core. */
 	void (*agent_close)(void *arg, struct agent *a, const char *reason);
@@ -140,6 +144,12 @@ struct counters {
 				    * events they are not */
 	uint64_t agent_lines_bad;
 	uint64_t unknown_frames;
+	uint64_t recovered; /* events found in the journal at the start */
+	uint64_t torn;	    /* records found bad there */
+	uint64_t suspects;  /* events in flight when an agent ended uncleanly */
+	uint64_t aside;	    /* put aside */
+	uint64_t requeued;  /* of these, delivered again */
+	uint64_t dropped;   /* of these, given up */
 };
 
 enum agent_state { AGENT_NEW, AGENT_READY, AGENT_GONE };
@@ -161,6 +171,9 @@ struct agent {
 	struct delivery_queue inflight; /* given, oldest first */
 	struct delivery_queue queued;	/* to be given, oldest first */
 	uint64_t inflight_bytes;	/* of the lines in flight */
+	uint64_t queued_bytes;		/* of those queued */
+	uint64_t shed_above; /* events were taken from it, and are again above
+				so many bytes; 0: it keeps up */
 	uint32_t ninflight, nqueued, nsession, noutbound;
 	struct timer ack_timer, hello_timer;
 	uint64_t delivered, acked;
@@ -195,9 +208,6 @@ struct core {
 	struct timers timers;
 	struct hash_key key;
 	uint64_t rng;
-	char epoch[17]; /* hex; begins every bufferId, so that none is used
-			   twice */
-	uint64_t next_id;
 	uint32_t nagent;
 	uint8_t stopping;
 	struct gateway *gw[LIMIT_GATEWAYS]; /* NULL: no such index */
@@ -236,9 +246,10 @@ struct journal_memory {
 };
 
 /*
- * A gateway appears at an index (io_arg is the world's part; memory may be
- * NULL; what it says is copied, what it points to outlives the gateway).  Its
- * link begins in `unprovisioned` until core_credential().  NULL without memory.
+ * A gateway appears at an index (io_arg is the world's part; without memory
+ * of a journal, NULL, it has some that ends with us).  What the journal holds
+ * waits for agents.  Its link begins in `unprovisioned` until
+ * core_credential().  NULL without memory.
  */
 struct gateway *core_gateway_add(struct core *c, uint32_t index,
     const struct gateway_conf *conf, const struct journal_memory *memory,
@@ -279,6 +290,8 @@ void core_agent_line(struct agent *a, const char *line, size_t len);
 /* It sent a line longer than LIMIT_LINE, or a stranger's protocol: say so,
  * close. */
 void core_agent_refuse(struct agent *a, const char *why);
+/* Its queue has room again, after agent_room() said that it had none. */
+void core_agent_room(struct agent *a);
 /* Its connection ended (not to be called after agent_close). */
 void core_agent_gone(struct agent *a, const char *reason);
 
@@ -311,9 +324,6 @@ core_interrupt(struct gateway *gw, struct span session_key, const char *who);
 
 /* For the core's own files. */
 
-/* What an operator switched off shall stay so when the engine is restarted. */
-void core_keep_off(struct gateway *gw, int off);
-
 /* A number below n (n > 0), or any for n == 0: SipHash of a counter under a
  * random key, unpredictable enough for masks (RFC 6455 10.3). */
 uint64_t core_random(struct core *c, uint64_t n);
@@ -324,11 +334,21 @@ void core_remark(struct gateway *gw, int level, const char *event,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* The identity that fronts a platform, or -1. */
 int core_identity(const struct gateway *gw, struct span platform);
-/* The number in an id of ours ("EPOCH-NUMBER"), or 0. */
-uint64_t core_parse_id(const struct core *c, struct span id);
+/* The wall clock, in Unix milliseconds. */
+int64_t core_unix_ms(const struct core *c);
+/* An id of ours: EPOCH-SEQ, 16 hexadecimal digits and a number above 0.  0, or
+ * -1 when it is none. */
+int core_parse_id(struct span id, uint64_t *epoch, uint64_t *seq);
 /* Such an id as a JSON string; returns its length. */
 #define CORE_ID 48
-size_t core_put_id(const struct core *c, uint64_t number, char out[CORE_ID]);
+size_t core_put_id(uint64_t epoch, uint64_t seq, char out[CORE_ID]);
+/* For many ids of one epoch: how they all begin, and one of them. */
+#define CORE_EPOCH 18
+void core_put_epoch(uint64_t epoch, char out[CORE_EPOCH]);
+size_t
+core_put_seq(const char epoch[CORE_EPOCH], uint64_t seq, char out[CORE_ID]);
+/* What stands behind the epoch; 0: no number of ours. */
+uint64_t core_parse_seq(struct span digits);
 /* A line went by. */
 void
 core_tap(struct gateway *gw, enum tap_dir dir, const struct span *piece, int n);

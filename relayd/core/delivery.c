@@ -1,106 +1,234 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Delivery: what waits for an acknowledgement, and the order in which
- * acknowledgements leave.  What arrives is arrival.c's, who gets it place.c's.
+ * Delivery: what waits for an acknowledgement.  What arrives is arrival.c's,
+ * who gets it place.c's, in which order acknowledgements leave order.c's, what
+ * agents do not survive quarantine.c's.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 
 #include "agent.h"
+#include "arrival.h"
 #include "core.h"
-#include "journal_head.h"
+#include "order.h"
 #include "place.h"
+#include "pressure.h"
+#include "quarantine.h"
 
-/* Agents have caught up: what was left is asked for by another handshake. */
-static void
-on_reopen(void *arg)
+/* Structs that are kept for the next event: some windows of a common size. */
+#define SPARE_MAX 512
+
+struct delivery *
+delivery_new(struct gateway *gw)
 {
-	struct gateway *gw = arg;
+	struct delivery_state *ds = &gw->delivery;
+	struct delivery *d = TAILQ_FIRST(&ds->spare);
 
-	if (gw->delivery.closed && link_serves(gw))
-		link_leave(gw, 1, 0,
-		    "agents caught up: connecting anew for the events that "
-		    "were left with the connector");
+	if (d == NULL)
+		return calloc(1, sizeof(*d));
+	TAILQ_REMOVE(&ds->spare, d, entry);
+	ds->nspare--;
+	memset(d, 0, sizeof(*d));
+	return d;
 }
 
-/* The ids acknowledged lately stand in a journal behind its head. */
-static void
-init_seen(struct gateway *gw, const struct journal_memory *memory)
-{
-	const struct journal_head *h = memory == NULL ? NULL : memory->p;
-	struct seen *seen = &gw->delivery.seen;
-
-	if (h == NULL || journal_head_check(h, memory->len) != NULL)
-		seen_init(seen, NULL, LIMIT_SEEN, &gw->core->key);
-	else
-		seen_init(seen, (char *)memory->p + JOURNAL_HEAD, h->seen,
-		    &gw->core->key);
-}
-
+/* Nothing refers to it any more. */
 void
-delivery_init(struct gateway *gw, const struct journal_memory *memory)
-{
-	struct delivery_state *ds = &gw->delivery;
-
-	TAILQ_INIT(&ds->idle);
-	TAILQ_INIT(&ds->unplaced);
-	TAILQ_INIT(&ds->order);
-	timer_init(&ds->reopen, on_reopen, gw);
-	init_seen(gw, memory);
-}
-
-/* Leave or enter the link's socket alone, by how much is waiting. */
-static void
-check_pressure(struct gateway *gw)
-{
-	struct delivery_state *ds = &gw->delivery;
-	int pause =
-	    ds->bytes > (ds->paused ? LIMIT_PENDING_LOW : LIMIT_PENDING_HIGH);
-
-	/* Said again while it holds: the connection may be a new one. */
-	if (pause == ds->paused && !pause)
-		return;
-	ds->paused = pause != 0;
-	gw->core->io->link_read(gw->core->arg, gw, !pause);
-	if (!pause && ds->closed)
-		timer_set(&gw->core->timers, &ds->reopen, gw->core->now);
-}
-
-int
-delivery_room(struct gateway *gw, size_t len)
-{
-	struct delivery_state *ds = &gw->delivery;
-
-	if (!ds->closed && ds->bytes + len > LIMIT_PENDING_MAX) {
-		ds->closed = 1;
-		check_pressure(gw); /* perhaps a new connection: not read */
-	}
-	return !ds->closed;
-}
-
-/* Nothing refers to it any more but the tables. */
-static void
 delivery_drop(struct gateway *gw, struct delivery *d)
 {
 	struct delivery_state *ds = &gw->delivery;
 
-	ds->bytes -= d->linelen;
-	free(d);
-	check_pressure(gw);
+	free(d->own);
+	if (ds->nspare >= SPARE_MAX) {
+		free(d);
+		return;
+	}
+	TAILQ_INSERT_HEAD(&ds->spare, d, entry);
+	ds->nspare++;
+}
+
+/* Have it found by its ids.  0, or -1 without memory. */
+static int
+enroll(struct gateway *gw, struct delivery *d, const uint64_t hash[2])
+{
+	struct delivery_state *ds = &gw->delivery;
+
+	if (htab_add(&ds->by_id, &d->by_id, d->seq) == -1)
+		return -1;
+	d->cid_rest = hash[1];
+	if (!d->keyed) {
+		d->by_cid.hash = hash[0];
+		return 0;
+	}
+	if (htab_add(&ds->by_cid, &d->by_cid, hash[0]) == 0)
+		return 0;
+	htab_del(&ds->by_id, &d->by_id);
+	return -1;
 }
 
 void
-delivery_free(struct gateway *gw)
+delivery_open(struct gateway *gw, struct delivery *d, struct session *session)
+{
+	d->session = session;
+	session_open(gw, session);
+	gw->delivery.n++;
+	gw->delivery.bytes += d->linelen;
+}
+
+void
+delivery_close(struct gateway *gw, struct delivery *d)
+{
+	session_close(gw, d->session);
+	d->session = NULL;
+	gw->delivery.n--;
+	gw->delivery.bytes -= d->linelen;
+}
+
+/* As seen_hash() made it. */
+static void
+hash_of(const struct delivery *d, uint64_t hash[2])
+{
+	hash[0] = d->by_cid.hash;
+	hash[1] = d->cid_rest;
+}
+
+void
+delivery_unkey(struct gateway *gw, struct delivery *d)
+{
+	uint64_t hash[2];
+
+	if (d->cidlen == 0)
+		return;
+	hash_of(d, hash);
+	if (d->keyed)
+		htab_del(&gw->delivery.by_cid, &d->by_cid);
+	d->keyed = 0;
+	seen_add(&gw->delivery.journal.seen, hash);
+}
+
+void
+delivery_mark(struct gateway *gw, const struct delivery *d)
+{
+	const struct record_info info = {.tried = d->tried,
+	    .suspect = d->suspect,
+	    .attempts = d->attempts,
+	    .aside = d->aside,
+	    .aside_at = d->aside_at};
+
+	journal_mark(&gw->delivery.journal, d->rec, &info);
+}
+
+/* Of a record, as it stands there. */
+static void
+describe(struct delivery *d, struct record *r, const struct record_info *info)
+{
+	d->rec = r;
+	d->epoch = info->epoch;
+	d->seq = info->seq;
+	d->cid = info->cid.p;
+	d->cidlen = (uint16_t)info->cid.len;
+	d->line = info->line.p;
+	d->linelen = (uint32_t)info->line.len;
+	d->plain = info->plain;
+	d->forward = info->forward;
+	d->tried = info->tried;
+	d->suspect = info->suspect;
+	d->attempts = info->attempts;
+	d->aside_at = info->aside_at;
+	/* What was aside is acknowledged: a replay does not mean it. */
+	d->keyed = info->cid.len > 0 && info->aside_at == 0 && !info->aside;
+}
+
+/* The core time of a moment of the wall clock, which may have been set since.
+ */
+static uint64_t
+core_time(const struct core *c, int64_t unix_ms)
+{
+	int64_t age = core_unix_ms(c) - unix_ms;
+
+	if (age <= 0)
+		return c->now;
+	return (uint64_t)age < c->now ? c->now - (uint64_t)age : 0;
+}
+
+/* One that the journal held at the start. */
+static void
+recover(void *arg, struct record *r, const struct record_info *info)
+{
+	struct gateway *gw = arg;
+	struct session *s = NULL;
+	struct delivery *d = delivery_new(gw);
+	uint64_t hash[2] = {0, 0};
+
+	if (d == NULL)
+		return;
+	describe(d, r, info);
+	d->arrived = core_time(gw->core, info->arrived);
+	if (d->cidlen > 0)
+		seen_hash(&gw->delivery.journal.seen, info->cid, hash);
+	if (!info->aside)
+		s = session_get(
+		    gw, info->session, core_identity(gw, info->platform));
+	if ((s == NULL && !info->aside) || enroll(gw, d, hash) == -1) {
+		delivery_drop(gw, d);
+		return;
+	}
+	if (s == NULL) {
+		quarantine_found(gw, d);
+		return;
+	}
+	delivery_open(gw, d, s);
+	place(gw, d, NULL);
+	arrival_learn(gw, info->line, s);
+	gw->count.recovered++;
+}
+
+int
+delivery_init(struct gateway *gw, const struct journal_memory *memory)
 {
 	struct delivery_state *ds = &gw->delivery;
+	struct delivery *d;
+
+	TAILQ_INIT(&ds->idle);
+	TAILQ_INIT(&ds->unplaced);
+	TAILQ_INIT(&ds->aside);
+	TAILQ_INIT(&ds->order);
+	TAILQ_INIT(&ds->spare);
+	pressure_init(gw);
+	if (journal_init(&ds->journal, memory == NULL ? NULL : memory->p,
+		memory == NULL ? 0 : memory->len, core_random(gw->core, 0),
+		&gw->core->key) == -1)
+		return -1;
+	core_put_epoch(ds->journal.epoch, ds->epoch);
+	gw->count.torn = ds->journal.torn;
+	if (journal_each(&ds->journal, recover, gw) == -1) {
+		journal_free(&ds->journal);
+		return -1;
+	}
+	/* Perhaps we were stopped between the mark and the id. */
+	TAILQ_FOREACH (d, &ds->aside, entry)
+		delivery_unkey(gw, d);
+	quarantine_sort(gw);
+	if (ds->n > 0)
+		pressure_look(gw);
+	if (ds->n > 0 || ds->naside > 0 || ds->journal.torn > 0)
+		core_remark(gw, LOG_NOTICE, "recovered",
+		    "the journal holds %u events that no agent acknowledged "
+		    "and %u put aside; %u records were torn",
+		    ds->n, ds->naside, ds->journal.torn);
+	return 0;
+}
+
+/* Every struct that is in a table or list. */
+static void
+free_all(struct delivery_state *ds)
+{
 	struct hnode *n;
 	struct delivery *d;
 	struct session *s;
 	uint32_t i;
 
-	delivery_link_lost(gw);
-	timer_clear(&gw->core->timers, &ds->reopen);
 	for (i = 0; i < ds->by_id.nbucket; i++)
 		while ((n = ds->by_id.bucket[i]) != NULL) {
 			d = (struct delivery *)(void *)((char *)n -
@@ -115,17 +243,24 @@ delivery_free(struct gateway *gw)
 			htab_del(&ds->sessions, n);
 			free(s);
 		}
+	while ((d = TAILQ_FIRST(&ds->spare)) != NULL) {
+		TAILQ_REMOVE(&ds->spare, d, entry);
+		free(d);
+	}
+}
+
+void
+delivery_free(struct gateway *gw)
+{
+	struct delivery_state *ds = &gw->delivery;
+
+	order_lost(gw);
+	pressure_free(gw);
+	free_all(ds);
 	htab_free(&ds->by_id);
 	htab_free(&ds->by_cid);
 	htab_free(&ds->sessions);
-	seen_free(&ds->seen);
-}
-
-/* As it is acknowledged. */
-static struct span
-cid_of(const struct delivery *d)
-{
-	return (struct span){d->data, d->cidlen};
+	journal_free(&ds->journal);
 }
 
 static struct delivery *
@@ -139,75 +274,10 @@ find_cid(const struct gateway *gw, const struct cid *cid)
 		d = (struct delivery *)(void *)((char *)n -
 		    offsetof(struct delivery, by_cid));
 		if (d->cid_rest == cid->hash[1] &&
-		    span_eq(cid_of(d), cid->text))
+		    span_eq((struct span){d->cid, d->cidlen}, cid->text))
 			return d;
 	}
 	return NULL;
-}
-
-static void
-send_ack(struct gateway *gw, const struct delivery *d)
-{
-	struct span piece[] = {
-	    SPAN_LIT("{\"type\":\"inbound_ack\",\"bufferId\":\""), cid_of(d),
-	    SPAN_LIT("\"}")};
-	struct buf *b = &gw->core->scratch;
-
-	if (!d->plain) {
-		buf_reset(b);
-		json_put_str(b, cid_of(d));
-		if (b->failed)
-			return;
-		piece[0].len--; /* the quotes are there */
-		piece[1] = buf_span(b);
-		piece[2] = SPAN_LIT("}");
-	}
-	/* Without room it is not sent; the connector repeats the event, and
-	 * it is recognised. */
-	if (wire_line(gw, piece, 3, NULL) == 0)
-		gw->count.acks_out++;
-}
-
-/* Acknowledge what is done at the head of the order. */
-static void
-flush_order(struct gateway *gw)
-{
-	struct delivery_queue *q = &gw->delivery.order;
-	struct delivery *d;
-
-	while ((d = TAILQ_FIRST(q)) != NULL && d->done) {
-		TAILQ_REMOVE(q, d, order);
-		send_ack(gw, d);
-		delivery_drop(gw, d);
-	}
-}
-
-static void
-into_order(struct gateway *gw, struct delivery *d)
-{
-	d->ordered = 1;
-	TAILQ_INSERT_TAIL(&gw->delivery.order, d, order);
-	if (d->done)
-		flush_order(gw);
-}
-
-/* An entry that only keeps its place in the order; its memory counts as if it
- * were a line that waits. */
-static void
-acknowledge_in_order(struct gateway *gw, const struct cid *cid)
-{
-	struct delivery *d = calloc(1, sizeof(*d) + cid->text.len);
-
-	if (d == NULL)
-		return;
-	d->cidlen = (uint16_t)cid->text.len;
-	d->plain = cid->plain;
-	memcpy(d->data, cid->text.p, cid->text.len);
-	d->done = 1;
-	d->linelen = (uint32_t)(sizeof(*d) + cid->text.len);
-	gw->delivery.bytes += d->linelen;
-	into_order(gw, d);
-	check_pressure(gw);
 }
 
 int
@@ -219,9 +289,9 @@ delivery_replayed(struct gateway *gw, const struct cid *cid)
 		return 0;
 	if ((d = find_cid(gw, cid)) != NULL) {
 		if (!d->ordered)
-			into_order(gw, d);
-	} else if (seen_has(&gw->delivery.seen, cid->hash))
-		acknowledge_in_order(gw, cid);
+			order_enter(gw, d);
+	} else if (seen_has(&gw->delivery.journal.seen, cid->hash))
+		order_place(gw, cid);
 	else
 		return 0;
 	gw->count.replays++;
@@ -237,122 +307,110 @@ delivery_salvage(struct gateway *gw, struct span text)
 	    gw->delivery.closed)
 		return;
 	/* An agent may have what came whole before. */
-	seen_hash(&gw->delivery.seen, text, cid.hash);
+	seen_hash(&gw->delivery.journal.seen, text, cid.hash);
 	if (!delivery_replayed(gw, &cid))
-		acknowledge_in_order(gw, &cid);
+		order_place(gw, &cid);
 }
 
-/* Have it found by its ids.  0, or -1 without memory. */
+size_t
+delivery_next_id(const struct gateway *gw, char *out)
+{
+	return core_put_seq(
+	    gw->delivery.epoch, gw->delivery.journal.next_seq, out);
+}
+
+/* Into the journal, and found by its ids.  0, or -1 without room or memory. */
 static int
-enroll(struct gateway *gw, struct delivery *d, const struct cid *cid)
+record(struct gateway *gw, struct delivery *d, const struct delivery_event *ev)
 {
-	struct delivery_state *ds = &gw->delivery;
+	struct journal *j = &gw->delivery.journal;
+	const struct session *s = ev->session;
+	struct record_info info = {.arrived = core_unix_ms(gw->core),
+	    .cid = ev->cid.text,
+	    .session = {s->key, s->len},
+	    .platform = ev->platform,
+	    .plain = ev->cid.plain,
+	    .forward = ev->forward};
+	struct record *r = journal_put(j, &info, ev->piece, ev->n);
 
-	if (htab_add(&ds->by_id, &d->by_id, d->id) == -1)
+	if (r == NULL)
 		return -1;
-	if (d->cidlen > 0 &&
-	    htab_add(&ds->by_cid, &d->by_cid, cid->hash[0]) == -1) {
-		htab_del(&ds->by_id, &d->by_id);
-		return -1;
-	}
-	d->cid_rest = cid->hash[1];
-	return 0;
-}
-
-static struct delivery *
-delivery_new(struct gateway *gw, uint64_t id, const struct cid *cid,
-    const struct span *piece, int n)
-{
-	struct delivery_state *ds = &gw->delivery;
-	struct delivery *d;
-	size_t len = 0;
-	char *p;
-	int i;
-
-	for (i = 0; i < n; i++)
-		len += piece[i].len;
-	if ((d = malloc(sizeof(*d) + cid->text.len + len)) == NULL)
-		return NULL;
-	memset(d, 0, sizeof(*d));
-	d->id = id;
+	journal_info(r, &info);
+	describe(d, r, &info);
 	d->arrived = gw->core->now;
-	d->cidlen = (uint16_t)cid->text.len;
-	d->plain = cid->plain;
-	d->linelen = (uint32_t)len;
-	memcpy(d->data, cid->text.p, cid->text.len);
-	p = d->data + cid->text.len;
-	for (i = 0; i < n; p += piece[i++].len)
-		memcpy(p, piece[i].p, piece[i].len);
-	if (enroll(gw, d, cid) == -1) {
-		free(d);
-		return NULL;
-	}
-	ds->n++;
-	ds->bytes += d->linelen;
-	return d;
+	if (enroll(gw, d, ev->cid.hash) == 0)
+		return 0;
+	journal_done(j, r, NULL);
+	return -1;
 }
 
 void
-delivery_admit(struct gateway *gw, uint64_t id, const struct cid *cid,
-    struct session *s, int forward, struct agent *to, const struct span *piece,
-    int n)
+delivery_admit(struct gateway *gw, const struct delivery_event *ev)
 {
-	struct delivery *d = delivery_new(gw, id, cid, piece, n);
+	struct delivery *d = delivery_new(gw);
+	size_t len = 0;
+	int i;
 
 	if (d == NULL)
 		return;
-	d->session = s;
-	d->forward = forward != 0;
-	session_open(gw, s);
-	if (cid->text.len > 0)
-		into_order(gw, d);
-	place(gw, d, to);
-	check_pressure(gw);
+	if (record(gw, d, ev) == -1) {
+		delivery_drop(gw, d);
+		for (i = 0; i < ev->n; i++)
+			len += ev->piece[i].len;
+		gw->count.events_left += !pressure_room(gw, len);
+		return;
+	}
+	delivery_open(gw, d, ev->session);
+	if (d->cidlen > 0)
+		order_enter(gw, d);
+	place(gw, d, ev->to);
+	pressure_check(gw);
 }
 
 void
 delivery_link_lost(struct gateway *gw)
 {
-	struct delivery *d;
-
-	gw->delivery.closed = 0;
-	while ((d = TAILQ_FIRST(&gw->delivery.order)) != NULL) {
-		TAILQ_REMOVE(&gw->delivery.order, d, order);
-		d->ordered = 0;
-		if (d->done)
-			delivery_drop(gw, d);
-	}
+	order_lost(gw);
+	pressure_link_lost(gw);
 }
 
-/* An agent took it: it is never delivered again. */
-static void
-taken(struct gateway *gw, struct delivery *d)
+void
+delivery_sync(struct gateway *gw)
+{
+	const struct core_io *io = gw->core->io;
+	struct journal *j = &gw->delivery.journal;
+
+	if (j->mem != NULL && io->journal_sync != NULL && journal_synced(j))
+		io->journal_sync(gw->core->arg, gw);
+}
+
+void
+delivery_taken(struct gateway *gw, struct delivery *d)
 {
 	struct delivery_state *ds = &gw->delivery;
 	uint64_t hash[2];
+	int stays;
 
 	htab_del(&ds->by_id, &d->by_id);
-	ds->n--;
-	session_close(gw, d->session);
-	d->session = NULL;
-	d->done = 1;
-	if (d->cidlen > 0) {
-		hash[0] = d->by_cid.hash;
-		hash[1] = d->cid_rest;
+	delivery_close(gw, d);
+	if (d->keyed)
 		htab_del(&ds->by_cid, &d->by_cid);
-		seen_add(&ds->seen, hash);
-	}
-	if (d->ordered)
-		flush_order(gw);
-	else
+	d->keyed = 0;
+	hash_of(d, hash);
+	stays = order_taken(gw, d);
+	journal_done(&ds->journal, d->rec, d->cidlen > 0 ? hash : NULL);
+	d->rec = NULL;
+	if (!stays)
 		delivery_drop(gw, d);
+	order_flush(gw);
+	pressure_check(gw);
 }
 
 void
 delivery_discard(struct gateway *gw, struct delivery *d)
 {
 	place_take(d);
-	taken(gw, d);
+	delivery_taken(gw, d);
 }
 
 /* The oldest in flight decides when patience ends. */
@@ -368,42 +426,69 @@ rearm_ack_timer(struct agent *a)
 		    d->given + a->ack_timeout_ms);
 }
 
-static struct delivery *
-find_id(const struct gateway *gw, uint64_t id)
+/* As core_parse_id(), which most ids need not be given to: they are of now. */
+static int
+parse_id(
+    const struct gateway *gw, struct span id, uint64_t *epoch, uint64_t *seq)
 {
+	const struct delivery_state *ds = &gw->delivery;
+	size_t n = sizeof(ds->epoch) - 1;
+
+	if (id.len < n || memcmp(id.p, ds->epoch + 1, n) != 0)
+		return core_parse_id(id, epoch, seq);
+	*epoch = ds->journal.epoch;
+	*seq = core_parse_seq((struct span){id.p + n, id.len - n});
+	return *seq == 0 ? -1 : 0;
+}
+
+/* first: probably it; may be NULL. */
+static struct delivery *
+find_id(const struct gateway *gw, struct span id, struct delivery *first)
+{
+	uint64_t epoch, seq;
+	struct delivery *d = first;
 	struct hnode *n;
 
-	if (id == 0 || (n = htab_find(&gw->delivery.by_id, id)) == NULL)
+	if (parse_id(gw, id, &epoch, &seq) == -1)
 		return NULL;
-	return (struct delivery *)(void *)((char *)n -
-	    offsetof(struct delivery, by_id));
+	if (d == NULL || d->seq != seq) {
+		if ((n = htab_find(&gw->delivery.by_id, seq)) == NULL)
+			return NULL;
+		d = (struct delivery *)(void *)((char *)n -
+		    offsetof(struct delivery, by_id));
+	}
+	return d->epoch == epoch ? d : NULL;
+}
+
+struct delivery *
+delivery_find(const struct gateway *gw, struct span buffer_id)
+{
+	return find_id(gw, buffer_id, NULL);
 }
 
 const char *
 delivery_ack(struct agent *a, struct span buffer_id)
 {
 	struct gateway *gw = a->gw;
-	uint64_t id = core_parse_id(gw->core, buffer_id);
 	struct delivery *d, *next;
 	int oldest;
 
 	/* Agents commonly acknowledge in order. */
-	d = TAILQ_FIRST(&a->inflight);
-	if (d == NULL || d->id != id)
-		d = find_id(gw, id);
+	d = find_id(gw, buffer_id, TAILQ_FIRST(&a->inflight));
 	if (d == NULL || d->agent != a || !d->inflight)
 		return "inbound_ack: no such bufferId is waiting for an "
 		       "acknowledgement from this agent (acknowledged "
 		       "already, or given to another)";
 	oldest = d == TAILQ_FIRST(&a->inflight);
 	if ((next = TAILQ_NEXT(d, entry)) != NULL)
-		seen_soon(&gw->delivery.seen, next->by_cid.hash);
+		seen_soon(&gw->delivery.journal.seen, next->by_cid.hash);
 	place_take(d);
+	place_relieved(a);
 	a->acked++;
 	gw->count.agent_acks++;
 	if (oldest)
 		rearm_ack_timer(a);
-	taken(gw, d);
+	delivery_taken(gw, d);
 	if (a->draining)
 		delivery_agent_idle(a); /* its session may go now */
 	else
@@ -411,9 +496,8 @@ delivery_ack(struct agent *a, struct span buffer_id)
 	return NULL;
 }
 
-/* Somebody may take now what nobody took before. */
-static void
-give_all(struct gateway *gw)
+void
+delivery_give_all(struct gateway *gw)
 {
 	struct agent *a;
 
@@ -426,7 +510,14 @@ give_all(struct gateway *gw)
 void
 delivery_agent_ready(struct agent *a)
 {
-	give_all(a->gw);
+	place_relieve(a);
+	delivery_give_all(a->gw);
+}
+
+void
+delivery_give(struct agent *a)
+{
+	place_give(a);
 }
 
 void
@@ -434,33 +525,28 @@ delivery_agent_idle(struct agent *a)
 {
 	a->draining = 1;
 	place_back(a, 0);
-	give_all(a->gw);
+	delivery_give_all(a->gw);
 }
 
 void
 delivery_agent_gone(struct agent *a)
 {
+	if (!a->draining)
+		quarantine_suspect(a);
 	place_back(a, 1);
-	give_all(a->gw);
+	quarantine_sort(a->gw);
+	order_flush(a->gw);
+	pressure_check(a->gw);
+	delivery_give_all(a->gw);
 }
 
 void
 delivery_interrupt(struct gateway *gw, struct span line, struct span key)
 {
-	struct session *s = NULL;
-	struct hnode *n;
+	const struct session *s = session_find(gw, key);
 	struct agent *a;
 
 	gw->count.interrupts++;
-	for (n = htab_find(
-		 &gw->delivery.sessions, hash_64(&gw->core->key, key));
-	     n != NULL; n = htab_next(n)) {
-		s = (struct session *)(void *)((char *)n -
-		    offsetof(struct session, node));
-		if (span_eq((struct span){s->key, s->len}, key))
-			break;
-		s = NULL;
-	}
 	if (s != NULL && s->agent != NULL) {
 		(void)agent_line(s->agent, &line, 1);
 		return;
@@ -486,4 +572,31 @@ delivery_oldest(const struct gateway *gw)
 			at = d->arrived;
 	}
 	return at == UINT64_MAX ? 0 : gw->core->now - at;
+}
+
+void
+delivery_sessions(struct gateway *gw,
+    void (*fn)(void *arg, const struct session *s), void *arg)
+{
+	const struct delivery_state *ds = &gw->delivery;
+	struct session *s;
+	struct delivery *d;
+	struct hnode *n;
+	uint32_t i;
+
+	for (i = 0; i < ds->by_id.nbucket; i++)
+		for (n = ds->by_id.bucket[i]; n != NULL; n = n->next) {
+			d = (struct delivery *)(void *)((char *)n -
+			    offsetof(struct delivery, by_id));
+			if (d->session != NULL &&
+			    d->arrived < d->session->oldest)
+				d->session->oldest = d->arrived;
+		}
+	for (i = 0; i < ds->sessions.nbucket; i++)
+		for (n = ds->sessions.bucket[i]; n != NULL; n = n->next) {
+			s = (struct session *)(void *)((char *)n -
+			    offsetof(struct session, node));
+			fn(arg, s);
+			s->oldest = UINT64_MAX;
+		}
 }

@@ -187,6 +187,10 @@ void link_check_drained(struct gateway *gw);
  * usual. */
 void link_leave(
     struct gateway *gw, int restart, uint64_t budget_ms, const char *why);
+/* Too much waits for agents (on), or no longer: the connector is asked to keep
+ * what comes, and the link is made anew at the end.  Takes effect at the end of
+ * the turn. */
+void link_pressure(struct gateway *gw, int on);
 void link_free(struct gateway *gw);
 
 /* The state by its public name: "connected", "retrying", … (DESIGN 3). */

@@ -145,7 +145,7 @@ wish_disable(struct gateway *gw, const char *who)
 	l->off = 1;
 	(void)snprintf(
 	    l->off_why, sizeof(l->off_why), "switched off by %s", who);
-	core_keep_off(gw, 1);
+	journal_set_off(&gw->delivery.journal, 1);
 	link_then(gw, AFTER_OFF);
 	l->drain_until = gw->core->now + OFF_MS;
 	link_event(gw, LE_OFF, "%s", l->off_why);
@@ -160,7 +160,7 @@ wish_enable(struct gateway *gw, const char *who)
 	if (!l->off)
 		return "it is not switched off";
 	l->off = 0;
-	core_keep_off(gw, 0);
+	journal_set_off(&gw->delivery.journal, 0);
 	if (link_goes_down(l)) {
 		link_then(gw, AFTER_DIAL);
 		link_event(gw, LE_WAKE, "switched on by %s", who);

@@ -349,16 +349,17 @@ build(struct gateway *gw, int root, int action, uint64_t id, struct buf *b)
 {
 	const struct json_doc *doc = &gw->core->doc;
 	struct chat *chat;
+	char ours[CORE_ID];
 	const char *why;
 	int at[M_COUNT], n, i;
 
 	if (is_ambiguous(doc, root, action))
 		return "a member of the request is there twice";
 	buf_reset(b);
-	(void)buf_addf(b,
-	    "{\"type\":\"outbound\",\"requestId\":\"%s-%llu\","
-	    "\"action\":",
-	    gw->core->epoch, (unsigned long long)id);
+	(void)buf_adds(b, SPAN_LIT("{\"type\":\"outbound\",\"requestId\":"));
+	(void)buf_add(
+	    b, ours, core_put_id(gw->delivery.journal.epoch, id, ours));
+	(void)buf_adds(b, SPAN_LIT(",\"action\":"));
 	why = egress_action(&gw->egress, doc, action, b, &chat);
 	if (why != NULL ||
 	    (why = json_members(doc, action, members, M_COUNT, at, NULL)) !=
@@ -506,10 +507,13 @@ outbound_result(struct gateway *gw, int request_id, int result)
 	const struct json_doc *doc = &gw->core->doc;
 	struct hnode *n;
 	struct outbound *o;
+	uint64_t epoch, id;
 	int success;
-	uint64_t id = core_parse_id(gw->core, json_str_raw(doc, request_id));
 
-	n = id == 0 ? NULL : htab_find(&gw->outbound.by_id, id);
+	n = core_parse_id(json_str_raw(doc, request_id), &epoch, &id) == -1 ||
+		epoch != gw->delivery.journal.epoch
+	    ? NULL
+	    : htab_find(&gw->outbound.by_id, id);
 	if (n == NULL || result == -1) {
 		gw->count.unknown_frames++;
 		return;

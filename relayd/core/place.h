@@ -5,17 +5,16 @@
 
 #include "delivery.h"
 
-/* The session of a key (hash: hash_64() of it), or NULL. */
-struct session *
-session_find(const struct gateway *gw, struct span key, uint64_t hash);
+/* The session of a key; NULL when there is none. */
+struct session *session_find(const struct gateway *gw, struct span key);
 /* The session of a key, made when it is new.  NULL without memory. */
 struct session *session_get(struct gateway *gw, struct span key, int identity);
 /* It has one open delivery more, or less. */
 void session_open(struct gateway *gw, struct session *s);
 void session_close(struct gateway *gw, struct session *s);
 
-/* Queue a delivery to an agent (NULL, or one that takes nothing: its session's
- * agent), or leave it among the unplaced. */
+/* Queue a delivery to its session's agent, or to that one (may be NULL) if it
+ * takes events, or leave it among the unplaced. */
 void place(struct gateway *gw, struct delivery *d, struct agent *to);
 /* Try again for all that are unplaced, in order. */
 void place_all(struct gateway *gw);
@@ -26,6 +25,12 @@ void place_take(struct delivery *d);
 /* Take back what the agent has queued, and with inflight set what it was
  * given, in order, and forget that its sessions were its own. */
 void place_back(struct agent *a, int inflight);
+
+/* Others can take more: they get what agents that do not keep up have queued,
+ * of sessions without an event in flight. */
+void place_relieve(struct agent *fresh);
+/* The agent acknowledged something. */
+void place_relieved(struct agent *a);
 
 /* Identities changed: sessions may go to any agent. */
 void place_forget(struct gateway *gw);

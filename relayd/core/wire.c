@@ -4,6 +4,7 @@
 
 #include "core.h"
 #include "frame.h"
+#include "order.h"
 #include "ping.h"
 
 /* A frame's payload at most: a connector that batches its lines sends some
@@ -219,9 +220,11 @@ wire_written(struct gateway *gw, size_t n)
 	/* An idle link holds no buffer. */
 	if (buf_len(&w->out) == 0 && w->out.cap > 0)
 		buf_free(&w->out);
-	/* Nor does it keep requests waiting that found the queue full. */
-	if (buf_len(&w->out) == 0 && link_serves(gw) &&
-	    !TAILQ_EMPTY(&gw->outbound.waiting))
+	/* Nor does it keep waiting what found the queue full. */
+	if (buf_len(&w->out) > 0)
+		return;
+	order_flush(gw);
+	if (link_serves(gw) && !TAILQ_EMPTY(&gw->outbound.waiting))
 		outbound_link_up(gw);
 }
 
@@ -280,6 +283,7 @@ wire_flush(struct gateway *gw)
 
 	if (buf_len(&w->lines) == 0)
 		return;
+	delivery_sync(gw);
 	if (put_frame(gw, WS_TEXT, buf_span(&w->lines)) == -1)
 		link_event(gw, LE_PROTOCOL, "no memory for what is to be sent");
 	if (w->lines.cap > MESSAGE_BYTES)

@@ -47,7 +47,6 @@ def test_disable_and_enable(relayd, connector):
     assert ask(relayd, "enable")["code"] == "refused"
 
 
-@pytest.mark.xfail(reason="no journal keeps it yet", strict=True)
 def test_it_outlives_the_engine(relayd, connector):
     assert ask(relayd, "disable") == {"ok": True}
     dials = len(connector.dials)

@@ -8,16 +8,17 @@ static struct item *
 item_of(struct world *w, uint64_t id)
 {
 	struct item *p;
+	uint64_t i;
 
-	CHECK(id >= 1 && id < w->c->next_id);
-	if (id >= w->nitem) {
-		p = realloc(w->item, (id + 64) * sizeof(*p));
-		CHECK(p != NULL);
-		w->item = p;
-		for (; w->nitem < id + 64; w->nitem++)
-			p[w->nitem] = (struct item){-1, -1, 0, 0};
-	}
-	return &w->item[id];
+	CHECK(id >= 1 && id < w->gw->delivery.journal.next_seq);
+	for (i = 0; i < w->nitem; i++)
+		if (w->item[i].id == id)
+			return &w->item[i];
+	p = realloc(w->item, (i + 1) * sizeof(*p));
+	CHECK(p != NULL);
+	w->item = p;
+	p[w->nitem++] = (struct item){id, -1, -1, 0, 0};
+	return &p[i];
 }
 
 static const struct delivery *
@@ -28,6 +29,15 @@ delivery_of(const struct world *w, uint64_t id)
 	CHECK(n != NULL);
 	return (const struct delivery *)(const void *)((const char *)n -
 	    offsetof(struct delivery, by_id));
+}
+
+/* The number of one that the core has; 0: of none. */
+static uint64_t
+number_of(const struct world *w, struct span id)
+{
+	const struct delivery *d = delivery_find(w->gw, id);
+
+	return d == NULL ? 0 : d->seq;
 }
 
 /* Which of our events a delivery is, by its text; -1: none. */
@@ -105,7 +115,8 @@ hear_delivery(struct slot *s, struct json_doc *doc)
 	struct world *w = s->w;
 	struct span id =
 	    json_str_raw(doc, json_get(doc, JSON_ROOT, "bufferId"));
-	uint64_t n = core_parse_id(w->c, id);
+	uint64_t n = number_of(w, id);
+	const struct delivery *d;
 	struct item *it;
 	int event, again;
 
@@ -124,6 +135,10 @@ hear_delivery(struct slot *s, struct json_doc *doc)
 		CHECK(!json_twice(doc, JSON_ROOT));
 	}
 	check_order(s, n);
+	/* A suspect is alone. */
+	d = delivery_of(w, n);
+	CHECK(s->nheld == 0 ||
+	    (!d->suspect && !delivery_of(w, s->held[0])->suspect));
 	if (it->given < UINT8_MAX)
 		it->given++;
 	it->holder = (int8_t)(s - w->slot);
@@ -190,6 +205,32 @@ agents_hear(struct slot *s, struct span line)
 }
 
 void
+agents_aside(struct world *w)
+{
+	struct json_doc *doc = malloc(sizeof(*doc));
+	const struct delivery *d;
+	struct item *it;
+	int event;
+
+	CHECK(doc != NULL);
+	TAILQ_FOREACH (d, &w->gw->delivery.aside, entry) {
+		it = item_of(w, d->seq);
+		if (it->acked)
+			continue;
+		CHECK(it->given > 0 || w->damaged);
+		it->acked = 1;
+		it->holder = -1;
+		CHECK(
+		    json_parse(doc, d->line, d->linelen, DELIVERY_DEPTH) == 0);
+		if (doc->full || (event = event_of(doc)) == -1)
+			continue;
+		w->event[event].taken = 1;
+		w->event[event].live = 0;
+	}
+	free(doc);
+}
+
+void
 agents_join(struct world *w, unsigned slot, struct span hello)
 {
 	struct slot *s = &w->slot[slot % AGENTS];
@@ -230,7 +271,7 @@ note_ack(struct slot *s, struct span line)
 
 	CHECK(doc != NULL);
 	CHECK(json_parse(doc, line.p, line.len, 1) == 0);
-	id = core_parse_id(s->w->c,
+	id = number_of(s->w,
 	    json_str(doc, json_get(doc, JSON_ROOT, "bufferId"), scratch,
 		sizeof(scratch)));
 	free(doc);
@@ -270,7 +311,7 @@ read_ack(struct slot *s, struct span line)
 	    span_eq(
 		json_str(doc, json_get(doc, JSON_ROOT, "type"), scratch, 32),
 		SPAN_LIT("inbound_ack")))
-		id = core_parse_id(s->w->c,
+		id = number_of(s->w,
 		    json_str(doc, json_get(doc, JSON_ROOT, "bufferId"), scratch,
 			sizeof(scratch)));
 	for (i = 0; i < s->nheld; i++)
@@ -303,14 +344,17 @@ agents_say(struct slot *s, struct span line)
 void
 agents_ack(struct slot *s, unsigned n)
 {
+	const struct delivery *d;
+	char id[CORE_ID];
 	struct buf b;
 
 	if (s->a == NULL || s->nheld == 0)
 		return;
+	d = delivery_of(s->w, s->held[n % s->nheld]);
 	buf_init(&b, 0);
-	(void)buf_addf(&b,
-	    "{\"type\":\"inbound_ack\",\"bufferId\":\"%s-%llu\"}",
-	    s->w->c->epoch, (unsigned long long)s->held[n % s->nheld]);
+	(void)buf_adds(&b, SPAN_LIT("{\"type\":\"inbound_ack\",\"bufferId\":"));
+	(void)buf_add(&b, id, core_put_id(d->epoch, d->seq, id));
+	(void)buf_adds(&b, SPAN_LIT("}"));
 	agents_say(s, buf_span(&b));
 	buf_free(&b);
 }

@@ -2,6 +2,7 @@
 /* The core's own books: counts are those of the lists, each thing stands where
  * it says it stands, and whoever waits has a deadline. */
 #include "link_world.h"
+#include "pressure.h"
 
 /* Sums over all deliveries. */
 struct sums {
@@ -18,7 +19,8 @@ audit_queue(const struct delivery_queue *q, const struct agent *a, int inflight,
 
 	TAILQ_FOREACH (d, q, entry) {
 		CHECK(d->agent == a && !d->done);
-		CHECK(d->inflight == inflight);
+		CHECK(d->inflight == inflight && !d->aside && d->rec != NULL);
+		CHECK(!d->session->blocked || a == NULL);
 		CHECK(d->session != NULL && d->session->open > 0);
 		CHECK(!d->session->pinned);
 		if (a != NULL)
@@ -55,7 +57,9 @@ audit_agent(const struct agent *a, struct sums *sums)
 	before = sums->bytes;
 	audit_queue(&a->inflight, a, 1, a->ninflight, sums);
 	CHECK(sums->bytes - before == a->inflight_bytes);
+	before = sums->bytes;
 	audit_queue(&a->queued, a, 0, a->nqueued, sums);
+	CHECK(sums->bytes - before == a->queued_bytes);
 }
 
 static void
@@ -89,6 +93,40 @@ audit_sessions(const struct gateway *gw, uint32_t deliveries)
 	CHECK(owned == 0);
 }
 
+/* Who is done is acknowledged, as far as the wire has room. */
+static void
+audit_order(const struct gateway *gw)
+{
+	const struct delivery_state *ds = &gw->delivery;
+	const struct delivery *d = TAILQ_FIRST(&ds->order);
+	uint64_t places = 0;
+
+	CHECK(d == NULL || !d->done || gw->wire.close_sent ||
+	    buf_len(&gw->wire.out) > LIMIT_LINK_QUEUE - 1024);
+	TAILQ_FOREACH (d, &ds->order, order) {
+		CHECK(d->ordered && d->cidlen > 0 && !d->aside);
+		CHECK(d->done == (d->rec == NULL));
+		if (d->done)
+			places += sizeof(*d) + d->cidlen;
+	}
+	CHECK(places == ds->places);
+}
+
+static void
+audit_pressure(const struct gateway *gw)
+{
+	const struct delivery_state *ds = &gw->delivery;
+	const struct journal *j = &ds->journal;
+	uint64_t room = pressure_capacity(gw),
+		 waits = j->used - j->aside + ds->places;
+
+	CHECK(j->used <= j->capacity && j->aside <= j->capacity / 4);
+	CHECK(ds->hushed || waits <= room / 2);
+	CHECK(!ds->hushed || waits > room / 4);
+	CHECK(ds->paused || waits <= room / 4 * 3);
+	CHECK(!ds->paused || waits > room / 2);
+}
+
 static void
 audit_deliveries(const struct gateway *gw)
 {
@@ -102,23 +140,17 @@ audit_deliveries(const struct gateway *gw)
 		audit_agent(a, &sums);
 	audit_queue(&ds->unplaced, NULL, 0, length(&ds->unplaced), &sums);
 	TAILQ_FOREACH (d, &ds->unplaced, entry) {
-		CHECK(d->id > before);
-		before = d->id;
+		CHECK(d->seq > before);
+		before = d->seq;
 	}
-	CHECK(sums.n == ds->n && ds->n == ds->by_id.n);
+	CHECK(sums.n == ds->n && ds->n + ds->naside == ds->by_id.n);
+	CHECK(length(&ds->aside) == ds->naside);
+	TAILQ_FOREACH (d, &ds->aside, entry)
+		CHECK(d->aside && !d->ordered && d->session == NULL);
 	audit_sessions(gw, sums.n);
-	d = TAILQ_FIRST(&ds->order);
-	CHECK(d == NULL || !d->done);
-	TAILQ_FOREACH (d, &ds->order, order) {
-		CHECK(d->ordered && d->cidlen > 0);
-		if (d->done)
-			sums.bytes += d->linelen;
-	}
 	CHECK(sums.bytes == ds->bytes);
-	if (ds->bytes > LIMIT_PENDING_HIGH)
-		CHECK(ds->paused);
-	if (ds->bytes <= LIMIT_PENDING_LOW)
-		CHECK(!ds->paused);
+	audit_order(gw);
+	audit_pressure(gw);
 }
 
 static uint32_t

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The connector's side: what it sends, and what it thinks of what it reads. */
 #include "link_world.h"
+#include "pressure.h"
 
 void
 connector_begin(struct world *w)
@@ -11,7 +12,7 @@ connector_begin(struct world *w)
 	w->connections++;
 	w->reading = 1;
 	w->lived = w->conf;
-	w->tainted = w->closed = w->skipped = 0;
+	w->tainted = w->closed = 0;
 	w->hellos = 0;
 	w->ranks = w->ranked = 0;
 	w->nopen = 0;
@@ -66,9 +67,7 @@ connector_pump(struct world *w)
 		CHECK(used <= n);
 		free(copy);
 		world_turn(w);
-		/* Session keys, and acknowledgements that wait for others,
-		 * come on top. */
-		CHECK(w->gw->delivery.bytes <= LIMIT_PENDING_MAX + ROOM);
+		CHECK(w->gw->delivery.bytes <= pressure_capacity(w->gw));
 		if (!w->connected)
 			break;
 		/* A full buffer that is not used would stay so. */
@@ -115,10 +114,7 @@ on_ack(struct world *w, struct json_doc *doc)
 	if (e->acked++ > 0)
 		return;
 	/* In the order of their first arrival. */
-	if (w->skipped)
-		CHECK(e->rank > w->ranked);
-	else
-		CHECK(e->rank == w->ranked + 1);
+	CHECK(e->rank == w->ranked + 1);
 	w->ranked = e->rank;
 }
 
@@ -144,7 +140,7 @@ on_outbound(struct world *w, struct json_doc *doc)
 	uint64_t n;
 
 	CHECK(id.len > 17 && id.p[16] == '-');
-	CHECK(memcmp(id.p, w->c->epoch, 16) == 0);
+	CHECK(memcmp(id.p, w->gw->delivery.epoch + 1, 16) == 0);
 	n = number_after(id, 17);
 	note_written(w, n);
 	CHECK(action != -1 && doc->node[action].type == JSON_OBJECT);
@@ -355,9 +351,9 @@ connector_result(struct world *w, unsigned n, struct span result)
 	n %= w->nopen;
 	buf_init(&b, 0);
 	(void)buf_addf(&b,
-	    "\n{\"type\":\"outbound_result\",\"requestId\":\"%s-%llu\","
+	    "\n{\"type\":\"outbound_result\",\"requestId\":%.17s%llu\","
 	    "\"result\":",
-	    w->c->epoch, (unsigned long long)w->open[n]);
+	    w->gw->delivery.epoch, (unsigned long long)w->open[n]);
 	(void)buf_adds(&b, result);
 	(void)buf_adds(&b, SPAN_LIT("}\n"));
 	CHECK(!b.failed);

@@ -275,11 +275,8 @@ world_restart(struct world *w)
 	core_free(w->c);
 	for (i = 0; i < AGENTS; i++)
 		CHECK(w->slot[i].a == NULL);
-	for (i = 0; i < EVENTS; i++)
-		w->event[i].live = 0;
 	for (i = 0; i < w->nrequest; i++)
 		w->request[i] = (struct request){-1, 1, 0};
-	w->nitem = 0;
 	w->nwritten = 0;
 	w->nopen = 0;
 	CHECK(!w->connected && w->asked == ASKED_NOTHING);
@@ -300,20 +297,14 @@ world_pad(struct world *w, struct buf *b)
 	w->padded += w->padding;
 }
 
-/* Bytes near which the queue to the connector may refuse a line. */
-#define NEARLY_FULL (LIMIT_LINK_QUEUE - 2 * LIMIT_LINE)
-
 void
 world_turn(struct world *w)
 {
 	struct slot *s;
 	struct agent *a;
 
-	/* Then acknowledgements are left out. */
-	if (buf_len(&w->gw->wire.out) + buf_len(&w->gw->wire.lines) >
-	    NEARLY_FULL)
-		w->skipped = 1;
 	core_turn(w->c);
+	agents_aside(w);
 	if (!w->stalled)
 		connector_read(w, SIZE_MAX);
 	for (s = w->slot; s < w->slot + AGENTS; s++)

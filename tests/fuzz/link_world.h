@@ -26,8 +26,9 @@
 #define MARK	      "\xc3\xa9"
 #define BEGIN_MS      1000000
 
-/* A delivery, by the core's number. */
+/* A delivery, by the journal's number. */
 struct item {
+	uint64_t id;
 	int16_t event; /* of ours; -1: another */
 	int8_t holder; /* slot of the agent that has it; -1: none */
 	uint8_t given, acked;
@@ -81,7 +82,7 @@ struct world {
 
 	uint32_t connections; /* so far */
 	/* The present one. */
-	uint8_t connected, reading, tainted, closed, skipped;
+	uint8_t connected, reading, tainted, closed;
 	uint8_t stalled;  /* the connector does not read */
 	uint32_t hellos;  /* read so far */
 	uint32_t chunk;	  /* bytes at a time; 0: as many as there are */
@@ -137,6 +138,8 @@ void connector_result(struct world *w, unsigned n, struct span result);
 
 /* link_agents.c */
 void agents_join(struct world *w, unsigned slot, struct span hello);
+/* What the core put aside is nobody's any more. */
+void agents_aside(struct world *w);
 /* Its part in the world ends. */
 void agents_leave(struct slot *s);
 void agents_say(struct slot *s, struct span line);

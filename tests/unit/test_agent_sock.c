@@ -14,6 +14,7 @@
 #include "../../relayd/agent_sock.c"
 #include "../../relayd/headroom.c"
 #include "idle_io.h"
+#include "place.h"
 #include "until.h"
 
 #define STEPS 20000 /* more turns of the loop than any test needs */
@@ -39,8 +40,8 @@ engine_now(struct engine *e)
 	core_now(e->core, engine_clock());
 }
 
-static const struct core_io io = {
-    IDLE_IO, .agent_send = agent_sock_send, .agent_close = agent_sock_end};
+static const struct core_io io = {IDLE_IO, .agent_send = agent_sock_send,
+    .agent_room = agent_sock_room, .agent_close = agent_sock_end};
 
 /* A listening socket with a name of its own that no file holds. */
 static int
@@ -297,6 +298,43 @@ test_pieces(void **state)
 	close(fd);
 }
 
+/* An agent that asked for a large window and reads slowly is given events as
+ * its queue takes them, and is not cut off. */
+static void
+test_events_wait_for_the_reader(void **state)
+{
+	enum { EVENTS = 46, SIZE = 100000 };
+	struct fixture *f = *state;
+	char *p = malloc(SIZE), *got = malloc(SIZE);
+	const struct span piece = {p, SIZE};
+	struct delivery_event ev = {.piece = &piece, .n = 1};
+	struct gateway *gw = f->eg.gw;
+	int i, left = STEPS * EVENTS, fd = dial();
+	struct agent_sock *s;
+	uint32_t had;
+
+	SAY(f, fd, "{\"type\":\"hello\",\"window\":4096}\n");
+	hear(f, fd, "\"type\":\"link\"");
+	s = TAILQ_FIRST(&gw->agents)->io;
+	memset(p, 'x', SIZE);
+	ev.session = session_get(gw, SPAN_LIT("k"), -1);
+	for (i = 0; i < EVENTS; i++)
+		delivery_admit(gw, &ev);
+	had = s->agent->ninflight;
+	assert_in_range(had, 30, EVENTS - 1);
+	assert_true(s->full);
+	while (s->agent->ninflight < EVENTS && left-- > 0) {
+		step(f);
+		(void)recv(fd, got, SIZE, 0);
+	}
+	assert_int_equal(s->agent->ninflight, EVENTS);
+	assert_int_equal(gw->nagent, 1);
+	assert_false(s->full);
+	free(got);
+	free(p);
+	close(fd);
+}
+
 /* What does not fit the socket waits, and comes when there is room. */
 static void
 test_backlog(void **state)
@@ -513,6 +551,7 @@ main(void)
 	    TEST(test_strangers),
 	    TEST(test_pieces),
 	    TEST(test_backlog),
+	    TEST(test_events_wait_for_the_reader),
 	    TEST(test_overrun),
 	    TEST(test_last_words),
 	    TEST(test_per_user),

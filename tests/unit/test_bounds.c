@@ -106,8 +106,8 @@ test_order_is_kept_when_many_go_back(void **state)
 	core_agent_gone(a->a, "died");
 	a->a = NULL;
 	TAILQ_FOREACH (d, &w->gw->delivery.unplaced, entry) {
-		assert_true(d->id > last);
-		last = d->id;
+		assert_true(d->seq > last);
+		last = d->seq;
 		n++;
 	}
 	assert_int_equal(n, 20000);

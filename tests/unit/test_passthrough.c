@@ -153,11 +153,17 @@ test_answers_go_to_who_asked(void **state)
 	assert_true(holds(&asks->in, "/yes"));
 	answer(w, "e3", "p8"); /* nobody of ours asked: the session's agent */
 	assert_true(holds(&its->in, "answer-e3"));
-	/* One that is gone cannot be answered: the session's agent has it. */
+	/* One that is gone cannot be answered: the session's agent has it, one
+	 * suspect at a time. */
+	agent_acks(its, "first");
+	agent_acks(its, "answer-e3");
 	core_agent_gone(asks->a, "end");
 	asks->a = NULL;
 	assert_int_equal(w->gw->prompts.n, 0);
 	assert_true(holds(&its->in, "answer-e2"));
+	assert_int_equal(count(&its->in, "/yes"), 0);
+	agent_acks(its, "answer-e2");
+	agent_acks(its, "/yes");
 	answer(w, "e4", "p7");
 	assert_true(holds(&its->in, "answer-e4"));
 }
