@@ -465,7 +465,9 @@ def test_two_gateways_do_not_mix(make_relayd, make_connector):
     relayd.wait_state("a")
 
 
-def test_who_drains_gets_nothing_more(relayd, connector):
+def test_who_drains_gets_nothing_more(make_relayd, connector):
+    relayd = make_relayd().connect_to(
+        connector, agents={"when_no_agent": "hold"}).start(wait="connected")
     first = relayd.agent(agent="first", window=1)
     connector.say("discord", "c1", "m1")
     held = first.inbound("m1")

@@ -269,7 +269,7 @@ def test_it_grows_and_does_not_shrink(make_relayd, connector):
     mark = relayd.log_mark()
     big, _ = put_journal(relayd, connector, size="1MiB")
     relayd.wait_log("event=journal.*grown from 65536 to 1048576", since=mark)
-    assert len(big) == MIB and big[:HEAD // 2] == good[:HEAD // 2]
+    assert len(big) == MIB and big[:48] == good[:48]
     mark = relayd.log_mark()
     relayd.connect_to(connector, journal={"size": "64KiB"})
     relayd.start(wait="connected")
