@@ -275,6 +275,15 @@ on_connected(struct engine *e, struct engine_gw *eg, struct msg *m)
 	return NULL;
 }
 
+/* As `status` names it. */
+static const char *const stage_name[] = {
+    [STAGE_NAME] = "name",
+    [STAGE_CONNECT] = "connect",
+    [STAGE_PROXY] = "proxy",
+    [STAGE_BUDGET] = "dialling",
+    [STAGE_CONF] = "configuration",
+};
+
 static const char *
 on_dial_failed(struct engine *e, struct engine_gw *eg, struct msg *m)
 {
@@ -286,6 +295,7 @@ on_dial_failed(struct engine *e, struct engine_gw *eg, struct msg *m)
 		return NULL;
 	eg->dial_corr = 0;
 	span_copy(why, sizeof(why), m->u.dial_failed.reason);
+	eg->gw->link.stage = stage_name[m->u.dial_failed.stage];
 	link_event(eg->gw, LE_DIAL_FAILED, "%s", why);
 	return NULL;
 }

@@ -135,6 +135,18 @@ put_ago(struct buf *b, const char *key, const struct moment *m, uint64_t at)
 	    at > m->clock ? 0 : (int64_t)((m->clock - at) / 1000));
 }
 
+/* Seconds until a timer is due, or null. */
+static void
+put_due(struct buf *b, const char *key, const struct moment *m, int armed,
+    uint64_t when)
+{
+	if (!armed)
+		json_put_member_raw(b, key, null_span);
+	else
+		put_seconds(b, key,
+		    when <= m->clock ? 0 : (double)(when - m->clock) / 1000);
+}
+
 static void
 put_credential(struct buf *b, const struct moment *m,
     const struct engine_cred *c, int worked)
@@ -220,6 +232,27 @@ put_last_close(
 	buf_adds(b, SPAN_LIT("}"));
 }
 
+static void
+put_last_failure(
+    struct buf *b, const struct moment *m, const struct last_failure *f)
+{
+	uint64_t ago = f->at > m->clock ? 0 : m->clock - f->at;
+
+	json_put_key(b, "last_failure");
+	if (f->at == 0) {
+		buf_adds(b, SPAN_LIT("null"));
+		return;
+	}
+	buf_adds(b, SPAN_LIT("{"));
+	put_text(b, "phase", f->phase);
+	json_put_member_str(b, "reason", span_str(f->reason));
+	put_int(b, "code", f->code != 0, f->code);
+	put_int(b, "http_status", f->status != 0, f->status);
+	json_put_member_int(b, "at", (int64_t)(m->wall - (double)ago / 1000));
+	json_put_member_int(b, "ago_s", (int64_t)(ago / 1000));
+	buf_adds(b, SPAN_LIT("}"));
+}
+
 /* State, and what led to it. */
 static void
 put_link(struct buf *b, const struct moment *m, const struct engine_gw *eg)
@@ -241,14 +274,10 @@ put_link(struct buf *b, const struct moment *m, const struct engine_gw *eg)
 	json_put_member_bool(b, "switched_off", l->off);
 	put_identities(b, eg);
 	json_put_member_int(b, "attempt", l->attempt);
-	if (l->state == LINK_WAIT || l->state == LINK_DORMANT)
-		put_seconds(b, "next_attempt_in_s",
-		    l->next_dial <= m->clock
-			? 0
-			: (double)(l->next_dial - m->clock) / 1000);
-	else
-		json_put_member_raw(b, "next_attempt_in_s", null_span);
+	put_due(b, "next_attempt_in_s", m,
+	    l->state == LINK_WAIT || l->state == LINK_DORMANT, l->next_dial);
 	put_last_close(b, m, &l->last_close);
+	put_last_failure(b, m, &l->last_failure);
 }
 
 /* The connection, and when something was heard on it. */
@@ -263,6 +292,8 @@ put_connection(
 	put_int(b, "rtt_ms", l->rtt_ms >= 0, l->rtt_ms);
 	put_int(
 	    b, "clock_skew_s", l->clock_skew_s != INT64_MIN, l->clock_skew_s);
+	put_ago(b, "last_handshake_s", m, l->shaken_at);
+	put_ago(b, "last_pong_s", m, l->pong_at);
 	put_ago(b, "last_heard_s", m, l->last_read);
 	put_ago(b, "last_inbound_s", m, l->last_event);
 }
@@ -271,6 +302,7 @@ static void
 put_agent(struct buf *b, const struct moment *m, const struct agent *a)
 {
 	const struct gateway_conf *gc = &a->gw->conf;
+	const struct delivery *first = TAILQ_FIRST(&a->inflight);
 	uint32_t i;
 
 	buf_adds(b, SPAN_LIT("{"));
@@ -290,6 +322,8 @@ put_agent(struct buf *b, const struct moment *m, const struct agent *a)
 	buf_adds(b, SPAN_LIT("]"));
 	put_ago(b, "since_s", m, a->since);
 	json_put_member_int(b, "window", a->window);
+	put_seconds(b, "ack_timeout_s", (double)a->ack_timeout_ms / 1000);
+	put_ago(b, "oldest_s", m, first == NULL ? 0 : first->given);
 	json_put_member_int(b, "unacknowledged", a->ninflight);
 	json_put_member_int(b, "queued", a->nqueued);
 	json_put_member_int(b, "sessions", a->nsession);
@@ -303,8 +337,8 @@ put_agent(struct buf *b, const struct moment *m, const struct agent *a)
 static void
 put_work(struct buf *b, const struct moment *m, const struct gateway *gw)
 {
+	const struct link *l = &gw->link;
 	const struct agent *a;
-	size_t i;
 	int n = 0;
 
 	json_put_key(b, "agents");
@@ -315,6 +349,11 @@ put_work(struct buf *b, const struct moment *m, const struct gateway *gw)
 		put_agent(b, m, a);
 	}
 	buf_adds(b, SPAN_LIT("]"));
+	json_put_member_str(b, "when_no_agent",
+	    gw->conf.hold ? SPAN_LIT("hold") : SPAN_LIT("idle"));
+	put_due(b, "idle_in_s", m,
+	    l->alone_at != 0 && timer_armed(&l->quiet_timer),
+	    l->quiet_timer.when);
 	json_put_key(b, "queue");
 	buf_adds(b, SPAN_LIT("{"));
 	json_put_member_int(b, "events", gw->delivery.n);
@@ -322,6 +361,14 @@ put_work(struct buf *b, const struct moment *m, const struct gateway *gw)
 	put_seconds(b, "oldest_s", (double)delivery_oldest(gw) / 1000);
 	json_put_member_bool(b, "paused", gw->delivery.paused);
 	buf_adds(b, SPAN_LIT("}"));
+	status_put_counters(b, gw);
+}
+
+void
+status_put_counters(struct buf *b, const struct gateway *gw)
+{
+	size_t i;
+
 	json_put_key(b, "counters");
 	buf_adds(b, SPAN_LIT("{"));
 	for (i = 0; i < NCOUNTER; i++)

@@ -12,6 +12,9 @@
 void status_document(
     struct engine *e, const struct engine_gw *only, struct buf *out);
 
+/* Append the member "counters" of a gateway. */
+void status_put_counters(struct buf *out, const struct gateway *gw);
+
 /*
  * Append JSON text that a peer wrote and json_parse accepted, such that it can
  * stand in a terminal: DEL and C1 controls, which it may only hold within

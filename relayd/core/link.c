@@ -334,6 +334,25 @@ tell_agents(struct gateway *gw)
 			agent_tell_link(a);
 }
 
+/* Keep where it failed, for people. */
+static void
+note_failure(struct gateway *gw, enum link_state old, enum link_event ev,
+    const char *why)
+{
+	struct link *l = &gw->link;
+	struct last_failure *f = &l->last_failure;
+	/* What the peer said came with the event. */
+	int said = l->last_close.at == gw->core->now;
+
+	f->at = gw->core->now;
+	f->phase = states[old].phase;
+	if (ev == LE_DIAL_FAILED && l->stage != NULL)
+		f->phase = l->stage;
+	f->code = said ? l->last_close.code : 0;
+	f->status = said ? l->last_close.status : 0;
+	(void)strlcpy(f->reason, why, sizeof(f->reason));
+}
+
 /* A failure, not an end that we wanted. */
 static int
 is_trouble(enum link_event ev, enum link_state old, enum link_state next)
@@ -419,6 +438,8 @@ link_event(struct gateway *gw, enum link_event ev, const char *fmt, ...)
 		note_end(gw, old, ev, why);
 		connection_lost(gw, ev);
 	}
+	if (trouble)
+		note_failure(gw, old, ev, why);
 	arrive(gw, old, trouble, why);
 	link_quiet_arm(gw);
 	link_wishes_settle(gw);

@@ -95,6 +95,14 @@ enum link_told {
 	TOLD_ACKED /* the connector keeps what comes */
 };
 
+/* The dial or connection that failed last. */
+struct last_failure {
+	uint64_t at;	   /* core time; 0: never */
+	const char *phase; /* how far it had come */
+	uint16_t code, status; /* as in struct last_close */
+	char reason[LIMIT_REASON + 1]; /* foreign text: escape on output */
+};
+
 /* Operators' requests that wait for the link at a time: more than there are
  * operators; each is over within 15 s. */
 #define LINK_WISHES 8
@@ -143,10 +151,12 @@ struct link {
 	uint64_t dialed_at; /* core time the last dial began */
 	uint64_t token_at;  /* core time of the last token */
 	uint64_t up_at;	    /* core time of the last handshake */
+	uint64_t shaken_at; /* the same, kept when the connection is gone */
 	uint64_t next_dial; /* core time, in LINK_WAIT and LINK_DORMANT */
 	struct timer timer; /* the state's deadline */
 	struct timer ping_timer, pong_timer;
 	uint64_t ping_at;     /* core time the open ping left; 0: none */
+	uint64_t pong_at;     /* core time of the last pong; 0: never */
 	int64_t rtt_ms;	      /* -1: not measured yet */
 	uint64_t last_read;   /* core time of the last byte */
 	uint64_t last_event;  /* core time of the last inbound; 0: never */
@@ -161,8 +171,11 @@ struct link {
 	struct wished wished[LINK_WISHES];
 	uint8_t nwished;
 	struct last_close last_close;
+	struct last_failure last_failure;
 	/* written by the world, shown by status */
 	char address[64];     /* reached by the last dial */
+	const char *stage;    /* of a dial that fails: "name", "connect",
+			       * "proxy"; NULL: it is not known */
 	int64_t clock_skew_s; /* peer minus us, from Date; INT64_MIN: unknown */
 	uint64_t skew_at;     /* core time of that */
 };

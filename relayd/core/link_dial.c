@@ -54,6 +54,7 @@ link_enter_dial(struct gateway *gw, enum link_state old)
 	l->again_at = 0;
 	l->left = 0;
 	l->next_dial = 0;
+	l->stage = NULL;
 	l->dialed_at = gw->core->now;
 	l->attempt++;
 	gw->count.dials++;
@@ -117,7 +118,7 @@ link_enter_up(struct gateway *gw, enum link_state old)
 		return;
 	}
 	refusal_forget(l);
-	l->up_at = gw->core->now;
+	l->up_at = l->shaken_at = gw->core->now;
 	gw->count.handshakes++;
 	if (!l->other_token) {
 		l->ever_up = 1;

@@ -47,6 +47,7 @@ ping_pong(struct gateway *gw)
 		return;
 	l->rtt_ms = (int64_t)(gw->core->now - l->ping_at);
 	l->ping_at = 0;
+	l->pong_at = gw->core->now;
 	timer_clear(&gw->core->timers, &l->pong_timer);
 }
 
