@@ -28,6 +28,7 @@ static const struct json_want members[M_COUNT] = {
     [M_CONTENT] =
 	JSON_WANT("content", JSON_T(JSON_TRUE) | JSON_T(JSON_FALSE), 0),
     [M_SESSION_KEY] = JSON_WANT("session_key", JSON_T(JSON_STRING), 0),
+    [M_BUFFER_ID] = JSON_WANT("bufferId", JSON_T(JSON_STRING), 0),
 };
 
 #define M(m) (1U << (m))
@@ -62,6 +63,8 @@ static const struct command commands[] = {
     {"reconnect", 0, 1, M(M_GATEWAY), 0, wish_reconnect},
     {"interrupt", 0, 1, M(M_GATEWAY) | M(M_SESSION_KEY), M(M_SESSION_KEY),
 	wish_interrupt},
+    /* control_show.c */
+    {"counters", 1, 0, M(M_GATEWAY), 0, show_counters},
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -129,9 +132,8 @@ no_gateway(struct request *r, struct span name)
 	return -1;
 }
 
-/* Find the gateway that is named.  0; -1 when there is none such: refused. */
-static int
-named_gateway(struct request *r)
+int
+control_named(struct request *r)
 {
 	char scratch[LIMIT_NAME + 1];
 	struct span name;
@@ -151,38 +153,47 @@ named_gateway(struct request *r)
 int
 control_gateway(struct request *r)
 {
-	if (named_gateway(r) == -1)
+	if (control_named(r) == -1)
 		return -1;
 	if (r->eg == NULL)
 		r->eg = engine_find(r->c->control->e, (struct span){NULL, 0});
 	return r->eg == NULL ? no_gateway(r, (struct span){NULL, 0}) : 0;
 }
 
-static void
-run_status(struct request *r)
+int
+control_room(struct request *r)
 {
-	struct control *ct = r->c->control;
 	const struct client *c;
 	size_t waiting = 0;
 
-	if (named_gateway(r) == -1)
-		return;
-	TAILQ_FOREACH (c, &ct->clients, entry)
+	TAILQ_FOREACH (c, &r->c->control->clients, entry)
 		waiting += buf_len(&c->out);
-	if (waiting > CONTROL_OUT_ALL - CONTROL_OUT_MAX) {
-		control_refuse(r->c, "busy",
-		    "too many clients leave their replies unread");
+	if (waiting <= CONTROL_OUT_ALL - CONTROL_OUT_MAX)
+		return 0;
+	control_refuse(
+	    r->c, "busy", "too many clients leave their replies unread");
+	return -1;
+}
+
+void
+control_reply(struct client *c, const char *small)
+{
+	if (!c->out.failed) {
+		client_flush(c);
 		return;
 	}
-	status_document(ct->e, r->eg, &r->c->out);
-	if (r->c->out.failed) {
-		buf_reset(&r->c->out);
-		control_refuse(r->c, "failed",
-		    "the status takes more than %u bytes; ask for one gateway",
-		    CONTROL_OUT_MAX);
+	buf_reset(&c->out);
+	control_refuse(c, "failed", "the reply takes more than %u bytes; %s",
+	    CONTROL_OUT_MAX, small);
+}
+
+static void
+run_status(struct request *r)
+{
+	if (control_named(r) == -1 || control_room(r) == -1)
 		return;
-	}
-	client_flush(r->c);
+	status_document(r->c->control->e, r->eg, &r->c->out);
+	control_reply(r->c, "ask for one gateway");
 }
 
 static void
@@ -197,7 +208,7 @@ run_tap(struct request *r)
 {
 	int content;
 
-	if (named_gateway(r) == -1)
+	if (control_named(r) == -1)
 		return;
 	content = r->at[M_CONTENT] != -1 &&
 	    r->doc->node[r->at[M_CONTENT]].type == JSON_TRUE;

@@ -95,6 +95,7 @@ enum {
 	M_ACTION,
 	M_CONTENT,
 	M_SESSION_KEY,
+	M_BUFFER_ID,
 	M_COUNT
 };
 
@@ -119,6 +120,16 @@ void control_ok(struct client *c);
 /* Find the gateway that the request names, or the only one there is.  0; -1
  * when there is none such: refused. */
 int control_gateway(struct request *r);
+/* The same, or none (r->eg NULL) when the request names none. */
+int control_named(struct request *r);
+/* Whether there is room for a large reply.  0; -1: refused. */
+int control_room(struct request *r);
+/* The end of a large reply: refused when it did not fit.  small: what the
+ * client may do about it. */
+void control_reply(struct client *c, const char *small);
+
+/* control_show.c: what waits, for whom, and what was put aside. */
+void show_counters(struct request *r);
 
 /* control_wish.c: what operators ask of a link. */
 void wish_enable(struct request *r);

@@ -184,12 +184,24 @@ put_change(struct client *c, struct span text)
 	client_flush(c);
 }
 
+/* Tell the watchers what is in the scratch. */
+static void
+put_event(struct control *ct)
+{
+	struct buf *b = &ct->scratch;
+	struct client *c;
+
+	buf_addf(b, ",\"at\":%.3f}\n", engine_wall());
+	TAILQ_FOREACH (c, &ct->clients, entry)
+		if (c->watching && !c->closing && !c->doomed)
+			put_change(c, buf_span(b));
+}
+
 void
 control_state_changed(struct control *ct, struct engine_gw *eg)
 {
 	struct gateway *gw = eg->gw;
 	struct buf *b = &ct->scratch;
-	struct client *c;
 
 	if (ct->ntap > 0)
 		count_taps(ct, NULL); /* it may be a new gateway */
@@ -201,10 +213,7 @@ control_state_changed(struct control *ct, struct engine_gw *eg)
 	json_put_member_str(b, "state", span_str(link_public(gw)));
 	json_put_member_str(b, "phase", span_str(link_phase(gw)));
 	json_put_member_str(b, "reason", span_str(gw->link.reason));
-	buf_addf(b, ",\"at\":%.3f}\n", engine_wall());
-	TAILQ_FOREACH (c, &ct->clients, entry)
-		if (c->watching && !c->closing && !c->doomed)
-			put_change(c, buf_span(b));
+	put_event(ct);
 }
 
 void
@@ -221,4 +230,10 @@ control_gateway_gone(struct control *ct, struct engine_gw *eg)
 		client_close(c);
 	}
 	count_taps(ct, eg);
+	if (ct->nwatch == 0)
+		return;
+	buf_reset(&ct->scratch);
+	buf_adds(&ct->scratch, SPAN_LIT("{\"event\":\"gone\""));
+	json_put_member_str(&ct->scratch, "gateway", span_str(eg->name));
+	put_event(ct);
 }
