@@ -19,6 +19,8 @@
 
 /* Milliseconds between tries while the listener's backlog is full. */
 #define BACKLOG_PAUSE 20
+/* After so many milliseconds a person is told that we wait. */
+#define TELL_AFTER 1000
 
 int64_t
 client_now(void)
@@ -173,6 +175,28 @@ client_begin(struct buf *req, const char *cmd)
 	json_put_member_str(req, "client", span_str(VERSION));
 }
 
+void
+client_gateway(struct buf *req, const char *name)
+{
+	if (name != NULL)
+		json_put_member_str(req, "gateway", span_str(name));
+}
+
+/* The reply; at a terminal, with a word when it takes long. */
+static enum client_result
+await(struct client *c, struct span *reply, int wait_ms)
+{
+	enum client_result r;
+
+	if (wait_ms <= CLIENT_WAIT_STATUS || !isatty(STDERR_FILENO))
+		return client_line(c, reply, wait_ms);
+	r = client_line(c, reply, TELL_AFTER);
+	if (r != CLIENT_SILENT)
+		return r;
+	ctl_warn("waiting for the answer, up to %d s", wait_ms / 1000);
+	return client_line(c, reply, wait_ms - TELL_AFTER);
+}
+
 enum client_result
 client_ask(struct client *c, const struct ctl *ctl, struct buf *req,
     int read_only, int wait_ms, struct span *reply)
@@ -193,7 +217,7 @@ client_ask(struct client *c, const struct ctl *ctl, struct buf *req,
 	if (r == CLIENT_OK)
 		r = client_write(c, buf_span(req), wait_ms);
 	if (r == CLIENT_OK)
-		r = client_line(c, reply, wait_ms);
+		r = await(c, reply, wait_ms);
 	buf_free(req);
 	return r;
 }

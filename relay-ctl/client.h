@@ -14,6 +14,7 @@
 #define CLIENT_WAIT_STATUS 2000	 /* the engine writes it at once */
 #define CLIENT_WAIT_RELOAD 30000 /* two phases of 10 s */
 #define CLIENT_WAIT_SEND   50000 /* 10 s for the link, 30 s for the result */
+#define CLIENT_WAIT_WISH   25000 /* what a link is asked takes 15 s */
 /* A stream waits as long as it takes. */
 #define CLIENT_WAIT_EVER (-1)
 /* Bytes of a reply: twice what the engine lets wait for a client. */
@@ -49,6 +50,9 @@ client_line(struct client *c, struct span *line, int wait_ms);
 
 /* Begin a request: {"cmd":…,"client":VERSION; members follow. */
 void client_begin(struct buf *req, const char *cmd);
+
+/* Add the member that names the gateway. */
+void client_gateway(struct buf *req, const char *name);
 
 /*
  * Ask on control.sock, or where that is not for us and read_only is set, on

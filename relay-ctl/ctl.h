@@ -27,6 +27,7 @@ enum ctl_opt {
 	OPT_PLATFORM,
 	OPT_JOBS,
 	OPT_TIMEOUT,
+	OPT_FOR,
 	OPT_FILE,
 	OPT_TOKEN_FILE,
 	OPT_CONNECTOR_URL,
@@ -41,6 +42,7 @@ struct ctl {
 	struct out out;
 	char rundir[LIMIT_PATH + 1];
 	const char *opt[OPT_COUNT]; /* given value, "" without one; or NULL */
+	const char *command;	    /* its name, not abbreviated */
 	char **arg;		    /* positional arguments */
 	int narg;
 	char **exec; /* --exec's program and arguments, NULL-terminated */
@@ -55,7 +57,11 @@ int cmd_send(struct ctl *ctl);
 int cmd_agent(struct ctl *ctl);
 int cmd_reload(struct ctl *ctl);
 int cmd_check(struct ctl *ctl);
-int cmd_enable(struct ctl *ctl);
+int cmd_link(struct ctl *ctl); /* idle, wake, … interrupt */
+int cmd_action(struct ctl *ctl);
+int cmd_aside(struct ctl *ctl); /* requeue, drop */
+int cmd_wait(struct ctl *ctl);
+int cmd_explain(struct ctl *ctl);
 int cmd_enroll(struct ctl *ctl);
 int cmd_import(struct ctl *ctl);
 int cmd_forget(struct ctl *ctl);

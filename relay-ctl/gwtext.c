@@ -39,6 +39,39 @@ find(struct span state)
 }
 
 int
+gwtext_match(const char *given)
+{
+	return ctl_match(
+	    "the states", given, states, NSTATES, sizeof(states[0]));
+}
+
+int
+gwtext_index(struct span state)
+{
+	size_t i = find(state);
+
+	return i == NSTATES ? -1 : (int)i;
+}
+
+const char *
+gwtext_state(int i)
+{
+	return states[i].state;
+}
+
+int
+gwtext_gravity(int i)
+{
+	static const int order[] = {[TINT_NONE] = 1,
+	    [TINT_GOOD] = 0,
+	    [TINT_WARN] = 3,
+	    [TINT_BAD] = 4,
+	    [TINT_DIM] = 2};
+
+	return i < 0 ? 5 : order[states[i].tint];
+}
+
+int
 gwtext_exit(struct span state)
 {
 	size_t i = find(state);
@@ -112,6 +145,13 @@ note_disabled(struct table *t, struct obj *g)
 {
 	struct span name = field_str(g, "name");
 
+	if (span_eq(field_raw(g, "revoked"), SPAN_LIT("null"))) {
+		table_note(t, TINT_DIM,
+		    "it stays so, over restarts too, until relay-ctl enable "
+		    "%.*s",
+		    (int)name.len, name.p == NULL ? "" : name.p);
+		return;
+	}
 	table_note(t, TINT_DIM,
 	    "it stays so, over restarts too: relay-ctl enroll %.*s for a new "
 	    "credential, or relay-ctl enable %.*s when the connector takes the "

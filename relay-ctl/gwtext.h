@@ -6,6 +6,15 @@
 #include "field.h"
 #include "out.h"
 
+/* The number of the state that a word names or abbreviates; -1: told what could
+ * stand there. */
+int gwtext_match(const char *given);
+/* The number of a state as relayd names it, healthy ones first; -1: a later
+ * version's. */
+int gwtext_index(struct span state);
+const char *gwtext_state(int i);
+/* How much that state wants to be looked at: the more, the greater. */
+int gwtext_gravity(int i);
 /* The exit status that a state stands for (relay-ctl(8)). */
 int gwtext_exit(struct span state);
 enum tint gwtext_tint(struct span state);

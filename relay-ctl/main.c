@@ -33,7 +33,9 @@ static const struct option_row options[OPT_COUNT] = {
     [OPT_NAME] = {"name", 0, "NAME", "the agent's name in status"},
     [OPT_PLATFORM] = {"platform", 0, "P[,P...]", "serve these platforms only"},
     [OPT_JOBS] = {"jobs", 'j', "N", "programs at once (1)"},
-    [OPT_TIMEOUT] = {"timeout", 0, "SECONDS", "time a program may take (100)"},
+    [OPT_TIMEOUT] = {"timeout", 0, "SECONDS",
+	"how long it may take: a program 100, to wait for ever"},
+    [OPT_FOR] = {"for", 0, "STATE[,STATE...]", "what is waited for"},
     [OPT_FILE] = {"file", 'f', "FILE", "the configuration file"},
     [OPT_TOKEN_FILE] = {"token-file", 0, "FILE",
 	"where the enrollment token is; -: standard input"},
@@ -59,37 +61,62 @@ struct command_row {
 	const char *args;
 	int min, max; /* positional arguments */
 	uint32_t options;
+	uint32_t needs; /* options without which it cannot be */
 	int (*run)(struct ctl *ctl);
 	const char *what;
 };
 
 static const struct command_row commands[] = {
-    {"status", "[GATEWAY]", 0, 1, 0, cmd_status, "how the gateways are"},
-    {"show", "WHAT [GATEWAY]", 1, 2, 0, cmd_show,
-	"gateways, agents, processes or credentials"},
-    {"watch", "", 0, 0, 0, cmd_watch, "follow changes of state"},
-    {"tap", "[GATEWAY]", 0, 1, O(OPT_CONTENT), cmd_tap,
+    {"status", "[GATEWAY]", 0, 1, 0, 0, cmd_status, "how the gateways are"},
+    {"explain", "[GATEWAY]", 0, 1, 0, 0, cmd_explain,
+	"which layer fails, why, what comes next, what to do"},
+    {"show", "WHAT [GATEWAY]", 1, 2, O(OPT_CONTENT), 0, cmd_show,
+	"gateways, agents, sessions, processes, counters, quarantine or "
+	"credentials"},
+    {"watch", "", 0, 0, 0, 0, cmd_watch,
+	"follow the gateways: a live screen on a terminal, else changes"},
+    {"wait", "[GATEWAY]", 0, 1, O(OPT_FOR) | O(OPT_TIMEOUT), O(OPT_FOR),
+	cmd_wait, "wait until it is, or all are, in a state"},
+    {"tap", "[GATEWAY]", 0, 1, O(OPT_CONTENT), 0, cmd_tap,
 	"follow what flows, without taking part"},
-    {"send", "CHAT_ID [TEXT|-]", 1, 2, O(OPT_GATEWAY) | O(OPT_REPLY_TO),
+    {"send", "CHAT_ID [TEXT|-]", 1, 2, O(OPT_GATEWAY) | O(OPT_REPLY_TO), 0,
 	cmd_send, "send a message; its text from standard input by default"},
+    {"action", "GATEWAY JSON|-", 2, 2, 0, 0, cmd_action,
+	"have the connector carry out any operation"},
     {"agent", "--exec PROGRAM [ARG...]", 0, 0,
 	O(OPT_GATEWAY) | O(OPT_NAME) | O(OPT_PLATFORM) | O(OPT_JOBS) |
 	    O(OPT_TIMEOUT) | O(OPT_EXEC),
-	cmd_agent, "be an agent: run a program for every event"},
-    {"reload", "", 0, 0, 0, cmd_reload, "read the configuration again"},
-    {"check", "", 0, 0, O(OPT_FILE), cmd_check, "check a configuration file"},
-    {"enable", "GATEWAY", 1, 1, 0, cmd_enable,
+	0, cmd_agent, "be an agent: run a program for every event"},
+    {"interrupt", "GATEWAY SESSION_KEY", 2, 2, 0, 0, cmd_link,
+	"stop the turn of a session"},
+    {"idle", "GATEWAY", 1, 1, 0, 0, cmd_link,
+	"sleep until somebody needs the link; the connector keeps what comes"},
+    {"wake", "GATEWAY", 1, 1, 0, 0, cmd_link, "end idle and dormant"},
+    {"dormant", "GATEWAY", 1, 1, 0, 0, cmd_link,
+	"be ready for the host's suspend"},
+    {"enable", "GATEWAY", 1, 1, 0, 0, cmd_link,
 	"let a disabled gateway dial again"},
+    {"disable", "GATEWAY", 1, 1, 0, 0, cmd_link,
+	"switch a gateway off, over restarts too"},
+    {"reconnect", "GATEWAY", 1, 1, 0, 0, cmd_link,
+	"close in order and dial again"},
+    {"requeue", "GATEWAY BUFFERID|all", 2, 2, 0, 0, cmd_aside,
+	"deliver again what was put aside"},
+    {"drop", "GATEWAY BUFFERID|all", 2, 2, O(OPT_YES), 0, cmd_aside,
+	"give up what was put aside"},
+    {"reload", "", 0, 0, 0, 0, cmd_reload, "read the configuration again"},
+    {"check", "", 0, 0, O(OPT_FILE), 0, cmd_check,
+	"check a configuration file"},
     {"enroll", "GATEWAY", 1, 1,
 	O(OPT_TOKEN_FILE) | O(OPT_CONNECTOR_URL) | O(OPT_GATEWAY_ID) |
 	    O(OPT_WAKE_URL),
-	cmd_enroll, "get a credential for an enrollment token"},
-    {"import", "GATEWAY FILE|-", 2, 2, 0, cmd_import,
+	0, cmd_enroll, "get a credential for an enrollment token"},
+    {"import", "GATEWAY FILE|-", 2, 2, 0, 0, cmd_import,
 	"take a credential over from an environment file"},
-    {"forget", "GATEWAY", 1, 1, O(OPT_YES), cmd_forget,
+    {"forget", "GATEWAY", 1, 1, O(OPT_YES), 0, cmd_forget,
 	"remove an enrolled or imported credential"},
-    {"help", "[COMMAND]", 0, 1, 0, cmd_help, "this, or a command's options"},
-    {"version", "", 0, 0, 0, cmd_version, "relay-ctl's version"},
+    {"help", "[COMMAND]", 0, 1, 0, 0, cmd_help, "this, or a command's options"},
+    {"version", "", 0, 0, 0, 0, cmd_version, "relay-ctl's version"},
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -134,20 +161,21 @@ static void
 put_synopsis(FILE *f, const struct command_row *cmd)
 {
 	const struct option_row *o;
-	int i;
+	int i, needed;
 
 	fprintf(f, "usage: relay-ctl [-r RUNDIR] [--json] %s", cmd->name);
 	for (i = 0; i < OPT_COUNT; i++) {
 		if ((cmd->options & O(i)) == 0 || i == OPT_EXEC)
 			continue;
 		o = &options[i];
-		fprintf(f, " [");
+		needed = (cmd->needs & O(i)) != 0;
+		fprintf(f, needed ? " " : " [");
 		if (o->letter != 0)
 			fprintf(f, "-%c", o->letter);
 		else
 			fprintf(f, "--%s", o->name);
-		fprintf(f, "%s%s]", o->arg == NULL ? "" : " ",
-		    o->arg == NULL ? "" : o->arg);
+		fprintf(f, "%s%s%s", o->arg == NULL ? "" : " ",
+		    o->arg == NULL ? "" : o->arg, needed ? "" : "]");
 	}
 	fprintf(f, "%s%s\n", cmd->args[0] == '\0' ? "" : " ", cmd->args);
 }
@@ -159,7 +187,7 @@ put_help(FILE *f)
 
 	fprintf(f, "usage: relay-ctl [-r RUNDIR] [--json] COMMAND ...\n\n");
 	for (i = 0; i < NCOMMANDS; i++)
-		fprintf(f, "  %-8s %-36s %s\n", commands[i].name,
+		fprintf(f, "  %-9s %-23s %s\n", commands[i].name,
 		    commands[i].args, commands[i].what);
 	fprintf(f, "\noptions of every command:\n");
 	put_options(f, O_EVERY);
@@ -427,6 +455,7 @@ static int
 run_command(struct ctl *ctl, int argc, char *argv[])
 {
 	const struct command_row *cmd;
+	int i;
 
 	if ((cmd = find_command(argv[0])) == NULL)
 		return CTL_USAGE;
@@ -440,6 +469,11 @@ run_command(struct ctl *ctl, int argc, char *argv[])
 		    ctl->narg > cmd->max && (cmd->options & O_SECRET) != 0
 			? "; a token is never one of them"
 			: "");
+	for (i = 0; i < OPT_COUNT; i++)
+		if ((cmd->needs & O(i)) != 0 && ctl->opt[i] == NULL)
+			return ctl_usage(cmd->name, "%s needs --%s", cmd->name,
+			    options[i].name);
+	ctl->command = cmd->name;
 	ctl->out.json = ctl->opt[OPT_JSON] != NULL;
 	if (find_rundir(ctl) == -1)
 		return CTL_USAGE;

@@ -101,6 +101,33 @@ out_width(const char *text)
 	return width;
 }
 
+size_t
+out_cut(const char *line, size_t columns)
+{
+	size_t len = strcspn(line, "\n"), i = 0, width = 0, w;
+	char one[8];
+	unsigned n;
+
+	while (i < len) {
+		if (line[i] == '\033') { /* a colour of ours, no width */
+			i += strcspn(line + i, "m\n");
+			i += line[i] == 'm';
+			continue;
+		}
+		n = utf8_seq(line + i, len - i);
+		if (n == 0)
+			n = 1;
+		memcpy(one, line + i, n);
+		one[n] = '\0';
+		w = out_width(one);
+		if (width + w > columns)
+			break;
+		width += w;
+		i += n;
+	}
+	return i;
+}
+
 const char *
 out_age(char buf[OUT_AGE], int64_t s)
 {

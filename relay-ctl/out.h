@@ -39,6 +39,10 @@ char *out_safe(struct span text);
 /* Columns that UTF-8 text takes on a terminal. */
 size_t out_width(const char *text);
 
+/* Bytes of the line that fit into so many columns; colours of ours take none.
+ */
+size_t out_cut(const char *line, size_t columns);
+
 #define OUT_AGE 24 /* bytes that ages and delays fit in */
 /* "12s", "3m12s", "2h05m", "4d03h"; negative: "never". */
 const char *out_age(char buf[OUT_AGE], int64_t seconds);

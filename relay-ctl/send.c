@@ -9,6 +9,7 @@
 #include "field.h"
 #include "intake.h"
 #include "json.h"
+#include "sent.h"
 #include "utf8.h"
 
 /* Bytes of a message: it must fit, escaped, into a request; no platform takes
@@ -82,10 +83,8 @@ render(const struct out *o, FILE *f, struct span reply, void *arg)
 	return CTL_OK;
 }
 
-/* A failure of which nobody knows how far it came must not look like one that
- * can simply be repeated. */
-static void
-warn_ambiguous(struct span reply)
+void
+sent_ambiguous(struct span reply)
 {
 	struct obj root, result;
 
@@ -117,7 +116,7 @@ cmd_send(struct ctl *ctl)
 	if (status == CTL_OK)
 		status = out_show(&ctl->out, reply, render, NULL);
 	else if (reply.p != NULL)
-		warn_ambiguous(reply);
+		sent_ambiguous(reply);
 	client_close(&c);
 done:
 	buf_free(&text);

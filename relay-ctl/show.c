@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: ISC */
-/* relay-ctl show: gateways, agents, processes; cred.c has the credentials. */
+/* relay-ctl show: gateways, agents, processes.  show_work.c has what waits,
+ * cred.c the credentials. */
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "client.h"
 #include "field.h"
 #include "gwtext.h"
 #include "json.h"
-
-struct show {
-	const struct ctl *ctl;
-	const char *name; /* the gateway asked for; NULL: all */
-	struct table table;
-	FILE *f;
-	int rows;
-};
+#include "show.h"
 
 /* "a, b, c" of the elements' member (NULL: the elements are strings). */
 static void
@@ -267,40 +260,61 @@ render_processes(const struct out *o, FILE *f, struct span reply, void *arg)
 
 static const struct {
 	const char *name;
-	out_render *render; /* NULL: another file's */
-	int per_gateway;
+	const char *cmd;    /* the request; NULL: another file's */
+	out_render *render; /* its arg is struct show */
+	uint8_t per_gateway;
+	uint8_t read_only; /* status.sock tells it, too */
+	uint8_t content;   /* may be asked for people's messages */
 } things[] = {
-    {"gateways", render_gateways, 1},
-    {"agents", render_agents, 1},
-    {"processes", render_processes, 0},
-    {"credentials", NULL, 1},
+    {"gateways", "status", render_gateways, 1, 1, 0},
+    {"agents", "status", render_agents, 1, 1, 0},
+    {"sessions", "sessions", show_sessions, 1, 0, 0},
+    {"processes", "status", render_processes, 0, 1, 0},
+    {"counters", "counters", show_counters, 1, 1, 0},
+    {"quarantine", "quarantine", show_quarantine, 1, 0, 1},
+    {"credentials", NULL, NULL, 1, 0, 0},
 };
+#define NTHINGS (sizeof(things) / sizeof(things[0]))
+
+static int
+show(struct show *s, int i)
+{
+	const struct ctl *ctl = s->ctl;
+	struct client c;
+	struct span reply;
+	struct buf req;
+	int status;
+
+	client_begin(&req, things[i].cmd);
+	client_gateway(&req, s->name);
+	if (ctl->opt[OPT_CONTENT] != NULL)
+		json_put_member_bool(&req, "content", 1);
+	status = client_do(
+	    &c, ctl, &req, things[i].read_only, CLIENT_WAIT_STATUS, &reply);
+	if (status == CTL_OK)
+		status = out_show(&ctl->out, reply, things[i].render, s);
+	client_close(&c);
+	return status;
+}
 
 int
 cmd_show(struct ctl *ctl)
 {
 	struct show s = {.ctl = ctl};
-	struct client c;
-	struct span reply;
-	struct buf req;
-	int i, status;
+	int i;
 
-	i = ctl_match("show takes", ctl->arg[0], things,
-	    sizeof(things) / sizeof(things[0]), sizeof(things[0]));
+	i = ctl_match(
+	    "show takes", ctl->arg[0], things, NTHINGS, sizeof(things[0]));
 	if (i == -1)
 		return CTL_USAGE;
 	if (ctl->narg == 2 && !things[i].per_gateway)
 		return ctl_usage(
 		    "show", "%s are not of a gateway", things[i].name);
+	if (ctl->opt[OPT_CONTENT] != NULL && !things[i].content)
+		return ctl_usage(
+		    "show", "%s have no content to show", things[i].name);
 	s.name = ctl->narg == 2 ? ctl->arg[1] : NULL;
-	if (things[i].render == NULL)
+	if (things[i].cmd == NULL)
 		return cred_show(ctl, s.name);
-	client_begin(&req, "status");
-	if (s.name != NULL)
-		json_put_member_str(&req, "gateway", span_str(s.name));
-	status = client_do(&c, ctl, &req, 1, CLIENT_WAIT_STATUS, &reply);
-	if (status == CTL_OK)
-		status = out_show(&ctl->out, reply, things[i].render, &s);
-	client_close(&c);
-	return status;
+	return show(&s, i);
 }

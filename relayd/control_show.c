@@ -21,8 +21,8 @@ put_counters(struct buf *b, const struct gateway *gw)
 	uint64_t now = gw->core->now, since = gw->link.since;
 
 	json_put_member_str(b, "state", span_str(link_public(gw)));
-	json_put_member_int(b, "for_s",
-	    since > now ? 0 : (int64_t)((now - since) / 1000));
+	json_put_member_int(
+	    b, "for_s", since > now ? 0 : (int64_t)((now - since) / 1000));
 	json_put_member_str(b, "reason", span_str(gw->link.reason));
 	json_put_member_int(b, "agents", gw->nagent);
 	json_put_member_int(b, "unacknowledged", unacknowledged(gw));

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * relay-ctl explain: which layer of a gateway's link fails, the evidence, what
+ * comes next, and what a person can do; of a healthy one, why that may be
+ * believed.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "explain.h"
+#include "gwtext.h"
+
+/* Where the second column begins. */
+#define LABEL "  %-9s "
+
+static const char *const layer_name[LAYERS] = {
+    [AT_CONFIGURATION] = "configuration",
+    [AT_CREDENTIAL] = "credential",
+    [AT_NAME] = "name",
+    [AT_CONNECT] = "connect",
+    [AT_TLS] = "TLS",
+    [AT_UPGRADE] = "upgrade",
+    [AT_HANDSHAKE] = "handshake",
+    [AT_AGENTS] = "agents",
+};
+
+struct explain {
+	const struct ctl *ctl;
+	const char *only; /* the gateway asked for; NULL: all */
+	FILE *f;
+	int n;
+};
+
+/* Print words with what stands for the gateway's own; see struct finding. */
+static void
+put_words(const struct explain *e, const struct facts *f, const char *words)
+{
+	for (; *words != '\0'; words++) {
+		if (*words != '$')
+			putc(*words, e->f);
+		else if (*++words == 'g')
+			fputs(f->name, e->f);
+		else if (*words == 'u')
+			fputs(f->url, e->f);
+		else if (*words == 'h')
+			fputs(f->host, e->f);
+		else if (*words == 'a')
+			fputs(f->slow, e->f);
+		else
+			fprintf(
+			    e->f, "%s/agent/%s.sock", e->ctl->rundir, f->name);
+	}
+	putc('\n', e->f);
+}
+
+static int
+is_connected(const struct facts *f)
+{
+	return strcmp(f->state, "connected") == 0;
+}
+
+/* All below the failing layer hold; what is above cannot be told. */
+static void
+put_layers(const struct explain *e, const struct facts *f, enum layer at)
+{
+	int i, dials = (f->is & F_DIALS) != 0;
+	const char *how;
+
+	if (at == AT_NOTHING && !is_connected(f))
+		return; /* it is not meant to be up */
+	fprintf(e->f, LABEL, "layers");
+	for (i = AT_NOTHING + 1; i < LAYERS; i++) {
+		how = "ok";
+		if (i == (int)at)
+			how =
+			    dials || at == AT_CREDENTIAL ? "FAILS" : "wanting";
+		else if (!is_connected(f) && i > (int)at)
+			how = "-";
+		fprintf(e->f, "%s%s %s", i > 1 ? ", " : "", layer_name[i], how);
+	}
+	putc('\n', e->f);
+}
+
+/* Further lines of the evidence have no label. */
+static void
+put_label(const struct explain *e, int *n, const char *label)
+{
+	fprintf(e->f, LABEL, (*n)++ == 0 ? label : "");
+}
+
+static void
+put_failure(const struct explain *e, const struct facts *f, int *n)
+{
+	char at[OUT_TIME], age[OUT_AGE];
+
+	if ((f->is & F_FAILED) == 0)
+		return;
+	put_label(e, n, "evidence");
+	(void)out_time(at, (double)f->failed_at);
+	at[strcspn(at, ".")] = '\0'; /* told in whole seconds */
+	fprintf(e->f, "%s (%s ago), %s: %s\n", at, out_age(age, f->failed_ago),
+	    f->failed_phase, f->failed);
+}
+
+static void
+put_history(const struct explain *e, const struct facts *f, int *n)
+{
+	char age[OUT_AGE];
+
+	put_label(e, n, "evidence");
+	if (f->shaken_s < 0)
+		fprintf(e->f, "never connected since relayd's engine started");
+	else
+		fprintf(e->f, "the last handshake was %s ago",
+		    out_age(age, f->shaken_s));
+	fprintf(e->f, "; %" PRId64 " %s since it was healthy\n", f->attempt,
+	    f->attempt == 1 ? "attempt" : "attempts");
+}
+
+static void
+put_credential(const struct explain *e, const struct facts *f, int *n)
+{
+	char age[OUT_AGE];
+
+	put_label(e, n, "evidence");
+	fprintf(e->f, "credential: %s", f->credential);
+	if (f->cred_age_s >= 0)
+		fprintf(e->f, ", taken %s ago", out_age(age, f->cred_age_s));
+	fprintf(e->f, ", %s\n",
+	    (f->is & F_WORKED) != 0 ? "it has worked" : "it never worked yet");
+	if (f->lacks[0] != '\0' && strcmp(f->lacks, f->reason) != 0) {
+		put_label(e, n, "evidence");
+		fprintf(e->f, "%s\n", f->lacks);
+	}
+	if ((f->is & F_SKEWED) != 0) {
+		put_label(e, n, "evidence");
+		fprintf(e->f, "the connector's clock is %s %s ours\n",
+		    out_age(age, f->skew_s < 0 ? -f->skew_s : f->skew_s),
+		    f->skew_s < 0 ? "behind" : "ahead of");
+	}
+}
+
+/* Why one may believe that it is up. */
+static void
+put_health(const struct explain *e, const struct facts *f, int *n)
+{
+	char age[OUT_AGE];
+
+	put_label(e, n, "evidence");
+	fprintf(e->f, "connected to %s%s%s\n", f->address,
+	    f->tls[0] != '\0' ? ", " : ", without TLS", f->tls);
+	put_label(e, n, "evidence");
+	if (f->pong_s >= 0)
+		fprintf(e->f,
+		    "the last pong came %s ago, after %" PRId64 " ms; ",
+		    out_age(age, f->pong_s), f->rtt_ms);
+	else
+		fprintf(e->f, "no ping was due yet; ");
+	fprintf(e->f, "the last byte %s%s\n", out_age(age, f->heard_s),
+	    f->heard_s < 0 ? "" : " ago");
+	put_label(e, n, "evidence");
+	fprintf(e->f, "the last event came: %s%s\n", out_age(age, f->event_s),
+	    f->event_s < 0 ? "" : " ago");
+	put_label(e, n, "evidence");
+	if (f->waiting == 0)
+		fprintf(e->f, "nothing waits to be acknowledged; ");
+	else
+		fprintf(e->f,
+		    "%" PRId64 " wait to be acknowledged, the oldest for %s; ",
+		    f->waiting, out_delay(age, f->oldest_s));
+	fprintf(e->f, "agents: %" PRId64 "\n", f->agents);
+}
+
+static void
+put_evidence(const struct explain *e, const struct facts *f, enum layer at)
+{
+	int n = 0;
+
+	if (is_connected(f)) {
+		put_health(e, f, &n);
+	} else if ((f->is & F_DIALS) != 0) {
+		put_failure(e, f, &n);
+		put_history(e, f, &n);
+	} else if (f->reason[0] != '\0') {
+		put_label(e, &n, "evidence");
+		fprintf(e->f, "%s\n", f->reason);
+	}
+	if (at == AT_CREDENTIAL)
+		put_credential(e, f, &n);
+	if (f->skipped[0] != '\0') {
+		put_label(e, &n, "evidence");
+		fprintf(e->f, "not fronted: %s\n", f->skipped);
+	}
+}
+
+static void
+put_next(
+    const struct explain *e, const struct facts *f, const struct finding *found)
+{
+	char when[OUT_AGE];
+
+	if (found->next != NULL) {
+		fprintf(e->f, LABEL, "next");
+		put_words(e, f, found->next);
+	} else if (f->next_s >= 0) {
+		fprintf(e->f, LABEL "dials by itself in %s%s\n", "next",
+		    out_delay(when, f->next_s),
+		    (f->is & F_DIALS) != 0
+			? "; the pauses grow, up to reconnect.max"
+			: "");
+	} else if ((f->is & F_DIALS) != 0) {
+		fprintf(e->f, LABEL "a dial is under way now: %s\n", "next",
+		    f->phase);
+	} else if (f->idle_in_s >= 0) {
+		fprintf(e->f,
+		    LABEL "goes idle in %s unless an agent comes: then the "
+			  "connector keeps what comes\n",
+		    "next", out_delay(when, f->idle_in_s));
+	}
+}
+
+static void
+explain_one(struct obj *g, void *arg)
+{
+	struct explain *e = arg;
+	const struct finding *found;
+	char age[OUT_AGE];
+	struct facts f;
+
+	if (facts_read(&f, g) == -1) {
+		ctl_warn("no memory");
+		facts_free(&f);
+		return;
+	}
+	found = explain_find(&f);
+	fprintf(e->f, "%s%s: %s for %s\n", e->n++ > 0 ? "\n" : "", f.name,
+	    f.state, out_age(age, f.for_s));
+	put_layers(e, &f, found->layer);
+	if (found->layer != AT_NOTHING)
+		fprintf(
+		    e->f, LABEL "%s: ", "trouble", layer_name[found->layer]);
+	else
+		fprintf(e->f, LABEL, "trouble");
+	put_words(e, &f, found->what);
+	put_evidence(e, &f, found->layer);
+	put_next(e, &f, found);
+	if (found->todo != NULL) {
+		fprintf(e->f, LABEL, "you can");
+		put_words(e, &f, found->todo);
+	}
+	facts_free(&f);
+}
+
+static int
+render(const struct out *o, FILE *f, struct span reply, void *arg)
+{
+	struct explain *e = arg;
+
+	(void)o;
+	if (f == NULL)
+		return CTL_OK;
+	e->f = f;
+	if (gwtext_each(reply, e->only, explain_one, e) == 0)
+		fprintf(f, "no gateways\n");
+	return CTL_OK;
+}
+
+int
+cmd_explain(struct ctl *ctl)
+{
+	struct explain e = {
+	    .ctl = ctl, .only = ctl->narg > 0 ? ctl->arg[0] : NULL};
+	struct client c;
+	struct span reply;
+	struct buf req;
+	int status;
+
+	client_begin(&req, "status");
+	client_gateway(&req, e.only);
+	status = client_do(&c, ctl, &req, 1, CLIENT_WAIT_STATUS, &reply);
+	if (status == CTL_OK)
+		status = out_show(&ctl->out, reply, render, &e);
+	client_close(&c);
+	return status;
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * relay-ctl wait: until a gateway is, or all are, in one of some states.
+ *
+ * The stream of changes is opened first and the status asked for then, so that
+ * nothing is missed between them; what the stream tells of changes before the
+ * status is repeated by it at worst.
+ */
+#include <inttypes.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "field.h"
+#include "gwtext.h"
+#include "json.h"
+#include "state.h"
+
+/* Milliseconds between tries while relayd's engine is being restarted. */
+#define AGAIN_MS 200
+/* Milliseconds that an answer may take, however little time is left. */
+#define ASK_MS 500
+
+struct gate {
+	char *name, *reason;
+	int state;     /* gwtext_index() */
+	int64_t since; /* ms on our clock */
+};
+
+struct wait {
+	struct ctl *ctl;
+	const char *only; /* NULL: all gateways */
+	uint32_t want;	  /* bits: states */
+	int64_t until;	  /* ms; -1: for ever */
+	struct gate *gate;
+	size_t n;
+	int lost; /* relayd answered once, and then no more */
+};
+
+static void
+gate_free(struct wait *w, size_t i)
+{
+	free(w->gate[i].name);
+	free(w->gate[i].reason);
+	w->gate[i] = w->gate[--w->n];
+}
+
+/* The gateway of that name, made when there is room; NULL: none. */
+static struct gate *
+gate_get(struct wait *w, struct span name)
+{
+	struct gate *g;
+	size_t i;
+
+	for (i = 0; i < w->n; i++)
+		if (span_eq(name, span_str(w->gate[i].name)))
+			return &w->gate[i];
+	if (w->n == LIMIT_GATEWAYS ||
+	    (w->only != NULL && !span_eq(name, span_str(w->only))))
+		return NULL;
+	g = &w->gate[w->n];
+	memset(g, 0, sizeof(*g));
+	if ((g->name = out_safe(name)) == NULL)
+		return NULL;
+	w->n++;
+	return g;
+}
+
+/* What an object tells of a gateway; name: its member with the name. */
+static void
+note(struct wait *w, struct obj *o, const char *name, int64_t age_s)
+{
+	struct span s = field_str(o, name);
+	struct gate *g;
+	int state;
+
+	if (s.p == NULL || (g = gate_get(w, s)) == NULL)
+		return;
+	state = gwtext_index(field_str(o, "state"));
+	if (age_s >= 0 || g->state != state)
+		g->since = client_now() - (age_s > 0 ? age_s : 0) * 1000;
+	g->state = state;
+	free(g->reason);
+	s = field_str(o, "reason");
+	g->reason = out_safe(s.p == NULL ? SPAN_LIT("") : s);
+}
+
+static void
+note_status(struct obj *o, void *arg)
+{
+	note(arg, o, "name", field_int(o, "for_s", 0));
+}
+
+static void
+note_event(struct wait *w, struct span line)
+{
+	struct gate *g;
+	struct obj o;
+
+	if (obj_parse(&o, line) == -1)
+		return;
+	if (!span_eq(field_str(&o, "event"), SPAN_LIT("gone")))
+		note(w, &o, "gateway", -1);
+	else if ((g = gate_get(w, field_str(&o, "gateway"))) != NULL)
+		gate_free(w, (size_t)(g - w->gate));
+}
+
+static int
+is_there(const struct wait *w, const struct gate *g)
+{
+	return g->state >= 0 && (w->want >> g->state & 1) != 0;
+}
+
+static int
+all_there(const struct wait *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->n; i++)
+		if (!is_there(w, &w->gate[i]))
+			return 0;
+	return w->n > 0;
+}
+
+/* Milliseconds that are left; at most most (-1: no bound). */
+static int
+left(const struct wait *w, int most)
+{
+	int64_t ms;
+
+	if (w->until == -1)
+		return most;
+	ms = w->until - client_now();
+	if (ms < 0)
+		ms = 0;
+	return most >= 0 && ms > most ? most : (int)ms;
+}
+
+/* For what relayd answers at once, even when time is up. */
+static int
+left_to_ask(const struct wait *w)
+{
+	int ms = left(w, CLIENT_WAIT_STATUS);
+
+	return ms < ASK_MS ? ASK_MS : ms;
+}
+
+static void
+print_json(const struct wait *w, struct span line)
+{
+	if (!w->ctl->out.json)
+		return;
+	fwrite(line.p, 1, line.len, stdout);
+	putchar('\n');
+	fflush(stdout);
+}
+
+/* Ask for the status.  CLIENT_OK with *status an exit status that ends the
+ * wait, or -1. */
+static enum client_result
+look(struct wait *w, int *status)
+{
+	enum client_result r;
+	struct client c;
+	struct span reply;
+	struct buf req;
+	struct obj o;
+
+	client_begin(&req, "status");
+	client_gateway(&req, w->only);
+	r = client_ask(&c, w->ctl, &req, 1, left_to_ask(w), &reply);
+	if (r == CLIENT_OK &&
+	    (obj_parse(&o, reply) == -1 || !field_true(&o, "ok")))
+		*status = client_refused(&c, w->ctl, reply);
+	else if (r == CLIENT_OK) {
+		while (w->n > 0)
+			gate_free(w, 0);
+		gwtext_each(reply, w->only, note_status, w);
+		print_json(w, reply);
+	}
+	client_close(&c);
+	return r;
+}
+
+/* Follow one stream.  As look(). */
+static enum client_result
+follow(struct wait *w, int *status)
+{
+	enum client_result r;
+	struct client c;
+	struct span line;
+	struct buf req;
+	struct obj o;
+
+	client_begin(&req, "watch");
+	r = client_ask(&c, w->ctl, &req, 1, left_to_ask(w), &line);
+	if (r == CLIENT_OK &&
+	    (obj_parse(&o, line) == -1 || !field_true(&o, "ok")))
+		*status = client_refused(&c, w->ctl, line);
+	else if (r == CLIENT_OK)
+		r = look(w, status);
+	while (r == CLIENT_OK && *status == -1) {
+		w->lost = 0;
+		if (all_there(w)) {
+			*status = CTL_OK;
+			break;
+		}
+		r = client_line(&c, &line, left(w, CLIENT_WAIT_EVER));
+		if (r == CLIENT_OK) {
+			print_json(w, line);
+			note_event(w, line);
+		}
+	}
+	client_close(&c);
+	return r;
+}
+
+/* Time is up: say how it is. */
+static int
+tell(const struct wait *w, const char *wanted)
+{
+	char age[OUT_AGE], text[STATE_TEXT];
+	const struct gate *g;
+	struct state st;
+	size_t i;
+
+	if (w->lost && state_read(&st, w->ctl) == 0) {
+		state_describe(&st, "the engine", text);
+		ctl_warn("no answer from relayd (pid %d): %s", st.pid, text);
+	}
+	if (w->lost)
+		state_free(&st);
+	for (i = 0; i < w->n; i++) {
+		g = &w->gate[i];
+		if (is_there(w, g))
+			continue;
+		ctl_warn("%s is not %s in time; it is %s, for %s%s%s", g->name,
+		    wanted, g->state < 0 ? "?" : gwtext_state(g->state),
+		    out_age(age, (client_now() - g->since) / 1000),
+		    g->reason == NULL || g->reason[0] == '\0' ? "" : ": ",
+		    g->reason == NULL ? "" : g->reason);
+	}
+	if (w->n == 0 && !w->lost)
+		ctl_warn("there is no gateway");
+	return CTL_FAILED;
+}
+
+/* Whether it is worth to try again: relayd lives, its engine does not answer
+ * now. */
+static int
+may_return(struct wait *w, enum client_result r)
+{
+	struct state st;
+	int alive;
+
+	if (r == CLIENT_DENIED || r == CLIENT_WRONG)
+		return 0;
+	w->lost = 1;
+	alive = state_read(&st, w->ctl) == 0 && st.alive;
+	state_free(&st);
+	return alive;
+}
+
+static int
+run(struct wait *w, const char *wanted)
+{
+	enum client_result r;
+	struct client none = {.fd = -1, .who = "the engine"};
+	int status = -1;
+
+	for (;;) {
+		r = follow(w, &status);
+		if (status != -1)
+			return status;
+		if (left(w, 1) == 0)
+			return tell(w, wanted);
+		if (!may_return(w, r))
+			break;
+		(void)poll(NULL, 0, left(w, AGAIN_MS));
+	}
+	snprintf(
+	    none.path, sizeof(none.path), "%s/control.sock", w->ctl->rundir);
+	return client_explain(&none, w->ctl, r);
+}
+
+/* "connected,idle" to bits.  0, or -1 after saying what is wrong. */
+static int
+parse_states(struct wait *w, char *list)
+{
+	char *word;
+	int i;
+
+	while ((word = strsep(&list, ",")) != NULL) {
+		if ((i = gwtext_match(word)) == -1)
+			return -1;
+		w->want |= 1U << i;
+	}
+	return 0;
+}
+
+static void
+print_done(const struct wait *w)
+{
+	size_t i;
+
+	if (w->ctl->out.json)
+		return;
+	for (i = 0; i < w->n; i++)
+		printf("%s is %s\n", w->gate[i].name,
+		    gwtext_state(w->gate[i].state));
+}
+
+int
+cmd_wait(struct ctl *ctl)
+{
+	struct wait w = {.ctl = ctl, .until = -1};
+	long seconds = ctl_number(ctl, OPT_TIMEOUT, 0, 86400 * 7, -2);
+	char *list;
+	int status = CTL_USAGE;
+
+	if (seconds == -1)
+		return CTL_USAGE;
+	if (seconds >= 0)
+		w.until = client_now() + seconds * 1000;
+	w.only = ctl->narg > 0 ? ctl->arg[0] : NULL;
+	list = strdup(ctl->opt[OPT_FOR]);
+	w.gate = calloc(LIMIT_GATEWAYS, sizeof(*w.gate));
+	if (list == NULL || w.gate == NULL) {
+		ctl_warn("no memory");
+		status = CTL_FAILED;
+	} else if (parse_states(&w, list) == 0) {
+		status = run(&w, ctl->opt[OPT_FOR]);
+		if (status == CTL_OK)
+			print_done(&w);
+	}
+	while (w.n > 0)
+		gate_free(&w, 0);
+	free(w.gate);
+	free(list);
+	return status;
+}
