@@ -68,7 +68,7 @@ put_layers(const struct explain *e, const struct facts *f, enum layer at)
 	int i, dials = (f->is & F_DIALS) != 0;
 	const char *how;
 
-	if (at == AT_NOTHING && !is_connected(f))
+	if (!is_connected(f) && !dials && at != AT_CREDENTIAL)
 		return; /* it is not meant to be up */
 	fprintf(e->f, LABEL, "layers");
 	for (i = AT_NOTHING + 1; i < LAYERS; i++) {
