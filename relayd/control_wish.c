@@ -131,7 +131,7 @@ wish_interrupt(struct request *r)
 	if (control_gateway(r) == -1)
 		return;
 	key = json_str(r->doc, r->at[M_SESSION_KEY], scratch, sizeof(scratch));
-	if (key.p == NULL || key.len == 0) {
+	if (key.p == NULL || key.len == 0 || key.len > LIMIT_SESSION_KEY) {
 		control_refuse(c, "bad_request",
 		    "session_key has from 1 to %d bytes", LIMIT_SESSION_KEY);
 		return;

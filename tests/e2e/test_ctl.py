@@ -410,11 +410,11 @@ def test_abbreviations(relayd, args):
 
 
 @pytest.mark.parametrize("args, words", [
-    (["s"], "status show send"), (["frobnicate"], "status show watch tap"),
-    (["show", "x"], "gateways agents processes"), (["show"], "too few"),
-    ([""], "status show watch"), (["status", "a", "b"], "too many"),
+    (["s"], "status show send"), (["frobnicate"], "status explain show watch wait tap"),
+    (["show", "x"], "gateways agents sessions processes"), (["show"], "too few"),
+    ([""], "status explain show watch"), (["status", "a", "b"], "too many"),
     (["send"], "CHAT_ID"), (["tap", "--contents"], "--content"),
-    (["help", "nope"], "status show"), (["agent"], "--exec"),
+    (["help", "nope"], "status explain show"), (["agent"], "--exec"),
     (["agent", "-j", "99", "--exec", "true"], "1 to 32"),
     (["bad\x1b[31m\u009b"], "no such thing"), ([], "which command?")])
 def test_wrong_usage_says_what_could_stand_there(relayd, args, words):

@@ -58,10 +58,10 @@ def dead_pid():
 
 @pytest.mark.parametrize("args, text", [
     ([], "which command?"),
-    (["nonsense"], "status show watch tap send agent reload check"),
+    (["nonsense"], "status explain show watch wait tap send action agent"),
     (["s"], "status show send"),
     (["show"], "too few arguments"),
-    (["show", "nonsense"], "gateways agents processes"),
+    (["show", "nonsense"], "gateways agents sessions processes"),
     (["show", "processes", "main"], "not of a gateway"),
     (["status", "a", "b"], "too many arguments"),
     (["status", "--content"], "--content is no option here"),
