@@ -43,7 +43,7 @@ list_free(struct row *list, size_t n)
 }
 
 static const struct row *
-find(const struct rows *r, const char *name)
+find_row(const struct rows *r, const char *name)
 {
 	size_t i;
 
@@ -114,7 +114,7 @@ rows_take(struct rows *r, struct span reply)
 		obj_parse(&o[1], elem);
 		bad = read_row(&list[n++], &o[1], at) == -1;
 		if (!bad)
-			set_rates(&list[n - 1], find(r, list[n - 1].name));
+			set_rates(&list[n - 1], find_row(r, list[n - 1].name));
 	}
 	free(o);
 	if (bad) {

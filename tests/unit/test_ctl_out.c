@@ -74,6 +74,22 @@ test_size_ordinal(void **state)
 }
 
 static void
+test_cut(void **state)
+{
+	(void)state;
+	assert_int_equal(out_cut("hello", 10), 5);
+	assert_int_equal(out_cut("hello", 3), 3);
+	assert_int_equal(out_cut("hello\nyou", 10), 5);
+	assert_int_equal(out_cut("", 3), 0);
+	/* Colours take no room, and are never cut. */
+	assert_int_equal(out_cut("\033[31mred\033[0m x", 3), 12);
+	assert_int_equal(out_cut("\033[31m", 0), 5);
+	/* A wide character fits whole or not at all. */
+	assert_int_equal(out_cut("a\xe6\xbc\xa2", 2), 1);
+	assert_int_equal(out_cut("a\xe6\xbc\xa2", 3), 4);
+}
+
+static void
 test_time(void **state)
 {
 	char buf[OUT_TIME];
@@ -223,6 +239,7 @@ main(void)
 	    cmocka_unit_test(test_age),
 	    cmocka_unit_test(test_delay),
 	    cmocka_unit_test(test_size_ordinal),
+	    cmocka_unit_test(test_cut),
 	    cmocka_unit_test(test_time),
 	    cmocka_unit_test(test_width),
 	    cmocka_unit_test(test_safe),

@@ -155,6 +155,10 @@ fill(struct fixture *f)
 	l->last_close.code = 4401;
 	l->last_close.status = 503;
 	strlcpy(l->last_close.reason, "because", sizeof(l->last_close.reason));
+	l->last_failure.at = 900000;
+	l->last_failure.phase = "tls";
+	strlcpy(
+	    l->last_failure.reason, "because", sizeof(l->last_failure.reason));
 	l->rtt_ms = 12;
 	l->clock_skew_s = -3;
 	l->last_read = 999000;
@@ -307,6 +311,10 @@ test_values(void **state)
 	assert_true(holds(f, "\"code\":4401,\"http_status\":503"));
 	assert_true(holds(f,
 	    "\"by\":\"connector\",\"at\":1795341500,"
+	    "\"ago_s\":100}"));
+	assert_true(holds(f,
+	    "\"last_failure\":{\"phase\":\"tls\",\"reason\":\"because\","
+	    "\"code\":null,\"http_status\":null,\"at\":1795341500,"
 	    "\"ago_s\":100}"));
 	assert_true(holds(f, "\"platforms\":[\"discord\"]"));
 	assert_true(holds(f, "\"credential\":{\"source\":\"provisioned\""));
