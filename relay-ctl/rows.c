@@ -57,11 +57,13 @@ find_row(const struct rows *r, const char *name)
 static void
 set_rates(struct row *now, const struct row *before)
 {
-	double s = before == NULL ? 0 : now->at - before->at;
+	double s;
 
 	now->in = now->out = -1;
-	if (s <= 0 || now->nin < before->nin || now->nout < before->nout)
+	if (before == NULL || now->at <= before->at || now->nin < before->nin ||
+	    now->nout < before->nout)
 		return;
+	s = now->at - before->at;
 	if (s < RATE_S) { /* go on from the same moment */
 		now->in = before->in;
 		now->out = before->out;
