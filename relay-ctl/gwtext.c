@@ -183,6 +183,11 @@ gwtext_notes(struct table *t, struct obj *g)
 		    "our clock and the connector's differ by %s: a wrong clock "
 		    "looks like a wrong key",
 		    out_age(age, (int64_t)skew));
+	if (obj_sub(&sub, g, "journal") == 0 && field_int(&sub, "aside", 0) > 0)
+		table_note(t, TINT_WARN,
+		    "%" PRId64 " put aside, since agents do not survive them: "
+		    "relay-ctl show quarantine",
+		    field_int(&sub, "aside", 0));
 	if (obj_sub(&sub, g, "queue") == 0 && field_true(&sub, "paused"))
 		table_note(t, TINT_BAD,
 		    "too many events wait for agents: nothing is read from the "

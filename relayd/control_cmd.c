@@ -65,6 +65,12 @@ static const struct command commands[] = {
 	wish_interrupt},
     /* control_show.c */
     {"counters", 1, 0, M(M_GATEWAY), 0, show_counters},
+    {"sessions", 0, 0, M(M_GATEWAY), 0, show_sessions},
+    /* control_aside.c */
+    {"quarantine", 0, 0, M(M_GATEWAY) | M(M_CONTENT), 0, aside_show},
+    {"requeue", 0, 1, M(M_GATEWAY) | M(M_BUFFER_ID), M(M_BUFFER_ID),
+	aside_requeue},
+    {"drop", 0, 1, M(M_GATEWAY) | M(M_BUFFER_ID), M(M_BUFFER_ID), aside_drop},
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 

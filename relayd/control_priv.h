@@ -128,8 +128,14 @@ int control_room(struct request *r);
  * client may do about it. */
 void control_reply(struct client *c, const char *small);
 
-/* control_show.c: what waits, for whom, and what was put aside. */
+/* control_show.c: what waits, and for whom. */
 void show_counters(struct request *r);
+void show_sessions(struct request *r);
+
+/* control_aside.c: what was put aside. */
+void aside_show(struct request *r);
+void aside_requeue(struct request *r);
+void aside_drop(struct request *r);
 
 /* control_wish.c: what operators ask of a link. */
 void wish_enable(struct request *r);

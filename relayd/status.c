@@ -335,6 +335,21 @@ put_agent(struct buf *b, const struct moment *m, const struct agent *a)
 }
 
 static void
+put_journal(struct buf *b, const struct gateway *gw)
+{
+	const struct journal *j = &gw->delivery.journal;
+
+	json_put_key(b, "journal");
+	buf_adds(b, SPAN_LIT("{"));
+	json_put_member_bool(b, "outlives_engine", j->mem != NULL);
+	json_put_member_int(b, "bytes", (int64_t)j->used);
+	json_put_member_int(b, "capacity_bytes", (int64_t)j->capacity);
+	json_put_member_int(b, "aside", gw->delivery.naside);
+	json_put_member_int(b, "aside_bytes", (int64_t)j->aside);
+	buf_adds(b, SPAN_LIT("}"));
+}
+
+static void
 put_work(struct buf *b, const struct moment *m, const struct gateway *gw)
 {
 	const struct link *l = &gw->link;
@@ -359,8 +374,10 @@ put_work(struct buf *b, const struct moment *m, const struct gateway *gw)
 	json_put_member_int(b, "events", gw->delivery.n);
 	json_put_member_int(b, "bytes", (int64_t)gw->delivery.bytes);
 	put_seconds(b, "oldest_s", (double)delivery_oldest(gw) / 1000);
+	json_put_member_bool(b, "hushed", gw->delivery.hushed);
 	json_put_member_bool(b, "paused", gw->delivery.paused);
 	buf_adds(b, SPAN_LIT("}"));
+	put_journal(b, gw);
 	status_put_counters(b, gw);
 }
 
