@@ -189,6 +189,13 @@ put_evidence(const struct explain *e, const struct facts *f, enum layer at)
 	}
 	if (at == AT_CREDENTIAL)
 		put_credential(e, f, &n);
+	if (f->aside > 0) {
+		put_label(e, &n, "evidence");
+		fprintf(e->f,
+		    "%" PRId64 " put aside, since agents do not survive them "
+		    "(relay-ctl show quarantine)\n",
+		    f->aside);
+	}
 	if (f->skipped[0] != '\0') {
 		put_label(e, &n, "evidence");
 		fprintf(e->f, "not fronted: %s\n", f->skipped);

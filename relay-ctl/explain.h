@@ -50,8 +50,8 @@ struct facts {
 	int code, http;			 /* of the failure; 0: none */
 	int64_t since, for_s, attempt, failed_at, failed_ago;
 	int64_t shaken_s, pong_s, heard_s, event_s, rtt_ms, cred_age_s, skew_s;
-	int64_t agents, unacked, waiting;   /* counts */
-	double next_s, idle_in_s, oldest_s; /* negative: none */
+	int64_t agents, unacked, waiting, aside; /* counts */
+	double next_s, idle_in_s, oldest_s;	 /* negative: none */
 };
 
 /* In the words: $g the gateway, $u its URL, $h the URL's host, $s the agents'

@@ -162,6 +162,8 @@ read_queue(struct facts *f, const struct obj *g)
 {
 	struct obj o;
 
+	if (obj_sub(&o, g, "journal") == 0)
+		f->aside = field_int(&o, "aside", 0);
 	if (obj_sub(&o, g, "queue") == -1)
 		return;
 	f->waiting = field_int(&o, "events", 0);

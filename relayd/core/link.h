@@ -97,9 +97,9 @@ enum link_told {
 
 /* The dial or connection that failed last. */
 struct last_failure {
-	uint64_t at;	   /* core time; 0: never */
-	const char *phase; /* how far it had come */
-	uint16_t code, status; /* as in struct last_close */
+	uint64_t at;		       /* core time; 0: never */
+	const char *phase;	       /* how far it had come */
+	uint16_t code, status;	       /* as in struct last_close */
 	char reason[LIMIT_REASON + 1]; /* foreign text: escape on output */
 };
 
@@ -200,10 +200,6 @@ void link_check_drained(struct gateway *gw);
  * usual. */
 void link_leave(
     struct gateway *gw, int restart, uint64_t budget_ms, const char *why);
-/* Too much waits for agents (on), or no longer: the connector is asked to keep
- * what comes, and the link is made anew at the end.  Takes effect at the end of
- * the turn. */
-void link_pressure(struct gateway *gw, int on);
 void link_free(struct gateway *gw);
 
 /* The state by its public name: "connected", "retrying", … (DESIGN 3). */

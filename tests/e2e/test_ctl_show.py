@@ -139,6 +139,8 @@ def test_quarantine(relayd, connector):
     answer = relayd.ctl_json("show", "quarantine", "--content")[1]
     assert answer["events"][0]["line"]["event"]["text"] == CANARY
     assert CANARY not in relayd.log
+    assert "1 put aside" in relayd.ctl("status").stdout
+    assert "1 put aside" in relayd.ctl("explain").stdout
 
 
 def test_requeue(relayd, connector):
