@@ -187,7 +187,7 @@ static const struct conf_key sessions_keys[] = {
 static const struct conf_key journal_keys[] = {
     WORD("where", GW(journal.where), journal_words, 0, "disk",
 	"where undelivered events are kept"),
-    NUMBER("size", CT_SIZE, GW(journal.size), JOURNAL_LEAST, JOURNAL_MOST,
+    NUMBER("size", CT_SIZE, GW(journal.size), JOURNAL_CONF_LEAST, JOURNAL_MOST,
 	"16MiB", "bytes of the journal"),
     BOOL("sync", GW(journal.sync), "false",
 	"it is written to the disk before an acknowledgement leaves"),

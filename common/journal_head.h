@@ -13,9 +13,12 @@
  * events, in pages of JOURNAL_PAGE bytes. */
 #define JOURNAL_HEAD 4096
 #define JOURNAL_PAGE 512
-/* The least a journal may have: the configuration's least size.  Head and ids
- * take a sixth of it. */
+/* The least a journal may have: head and ids take a sixth of it. */
 #define JOURNAL_LEAST 65536
+/* The least that can be configured: beside the quarter that events put aside
+ * may fill, the longest line of the link (1 MiB) finds room twice.  An event
+ * that an empty journal cannot hold could never be delivered. */
+#define JOURNAL_CONF_LEAST (4UL * 1024 * 1024)
 /* And the most that can be configured. */
 #define JOURNAL_MOST (1024UL * 1024 * 1024)
 

@@ -219,7 +219,7 @@ item_journal(struct engine *e, struct msg *m)
 	st->journal.sync = j->sync != 0;
 	if (m->fd == -1)
 		return j->size == 0 && !j->sync ? NULL : "a journal of nothing";
-	if (j->size < JOURNAL_LEAST || j->size > JOURNAL_MOST)
+	if (j->size < JOURNAL_CONF_LEAST || j->size > JOURNAL_MOST)
 		return "a journal that is too small or too large";
 	/* What lies beyond a file's end cannot be read or written. */
 	if (fstat(m->fd, &sb) == -1 || (uint64_t)sb.st_size < j->size)

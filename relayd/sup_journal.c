@@ -302,6 +302,13 @@ grow(const struct opening *o, int fd, uint64_t has, uint64_t want)
 			    o->name, a, b);
 		return has > want ? has : want;
 	}
+	if (has < want && has < JOURNAL_CONF_LEAST) {
+		refuse(o,
+		    "has only %llu bytes and cannot grow to %llu: %s; make "
+		    "room",
+		    a, b, strerror(errno));
+		return 0;
+	}
 	if (has < want)
 		log_warn("journal", o->gateway,
 		    "%s/%s cannot grow to %llu bytes: %s; it keeps its %llu",

@@ -18,6 +18,7 @@ from relay import until
 KIB = 1024
 MIB = 1024 * KIB
 DEFAULT = 16 * MIB
+LEAST = 4 * MIB
 HEAD = 4096
 MAGIC = b"RLYJRNL1"
 
@@ -107,9 +108,9 @@ def test_only_the_engine_maps_it(relayd):
         assert not [path for path in held if "journal" in path], role
 
 
-@pytest.mark.parametrize("size, bytes_", [("64KiB", 64 * KIB),
-                                          ("100000", 102400),
-                                          ("1MiB", MIB)])
+@pytest.mark.parametrize("size, bytes_", [("4MiB", LEAST),
+                                          ("5000000", 5001216),
+                                          ("8MiB", 8 * MIB)])
 def test_size(make_relayd, connector, size, bytes_):
     """Whole pages."""
     relayd = with_journal(make_relayd, connector, size=size)
@@ -118,7 +119,7 @@ def test_size(make_relayd, connector, size, bytes_):
     assert size_of_memory(relayd)[0] == bytes_
 
 
-@pytest.mark.parametrize("size", ["63KiB", "1025MiB"])
+@pytest.mark.parametrize("size", ["4095KiB", "1025MiB"])
 def test_size_out_of_bounds(make_relayd, connector, size):
     relayd = with_journal(make_relayd, connector, size=size).start()
     assert relayd.wait_exit() == 78
@@ -147,7 +148,7 @@ def bad_heads(good):
     ("shorter", "shorter than")])
 def test_a_bad_head_is_put_aside(make_relayd, connector, how, why):
     relayd = make_relayd()
-    good, path = put_journal(relayd, connector, size="128KiB")
+    good, path = put_journal(relayd, connector, size="4MiB")
     bad = bad_heads(good)[how]
     path.write_bytes(bad)
     relayd.start(wait="connected")
@@ -157,27 +158,27 @@ def test_a_bad_head_is_put_aside(make_relayd, connector, how, why):
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     said = relayd.wait_log(" warn .*event=journal").string
     assert why in said and kept.name in said and str(path) in said
-    assert path.stat().st_size == 128 * KIB
+    assert path.stat().st_size == LEAST
     assert path.read_bytes()[:len(MAGIC)] == MAGIC
 
 
 def test_a_file_larger_than_any_journal(make_relayd, connector):
     relayd = make_relayd()
-    _, path = put_journal(relayd, connector, size="64KiB")
+    _, path = put_journal(relayd, connector, size="4MiB")
     os.truncate(path, 2 << 40)
     relayd.start(wait="connected")
     assert [kept.stat().st_size for kept in aside(relayd)] == [2 << 40]
-    assert path.stat().st_size == 64 * KIB
+    assert path.stat().st_size == LEAST
 
 
 def test_an_empty_file_is_begun(make_relayd, connector):
     """What is left when relayd is killed as it makes one."""
-    relayd = with_journal(make_relayd, connector, size="64KiB")
+    relayd = with_journal(make_relayd, connector, size="4MiB")
     path = place(relayd)
     path.touch(0o600)
     relayd.daemon.own(path)
     relayd.start(wait="connected")
-    assert path.stat().st_size == 64 * KIB
+    assert path.stat().st_size == LEAST
     assert not aside(relayd)
 
 
@@ -265,39 +266,39 @@ def test_another_relayd_is_kept_out(relayd, make_relayd, connector):
 
 def test_it_grows_and_does_not_shrink(make_relayd, connector):
     relayd = make_relayd()
-    good, path = put_journal(relayd, connector, size="64KiB")
+    good, path = put_journal(relayd, connector, size="4MiB")
     mark = relayd.log_mark()
-    big, _ = put_journal(relayd, connector, size="1MiB")
-    relayd.wait_log("event=journal.*grown from 65536 to 1048576", since=mark)
-    assert len(big) == MIB and big[:48] == good[:48]
+    big, _ = put_journal(relayd, connector, size="8MiB")
+    relayd.wait_log("event=journal.*grown from 4194304 to 8388608", since=mark)
+    assert len(big) == 8 * MIB and big[:48] == good[:48]
     mark = relayd.log_mark()
-    relayd.connect_to(connector, journal={"size": "64KiB"})
+    relayd.connect_to(connector, journal={"size": "4MiB"})
     relayd.start(wait="connected")
-    said = relayd.wait_log("event=journal.*1048576 bytes", since=mark).string
+    said = relayd.wait_log("event=journal.*8388608 bytes", since=mark).string
     assert "stop relayd" in said and "remove it" in said
-    assert path.stat().st_size == MIB
-    assert size_of_memory(relayd)[0] == MIB
+    assert path.stat().st_size == 8 * MIB
+    assert size_of_memory(relayd)[0] == 8 * MIB
     assert not aside(relayd)
 
 
 def test_holes_are_filled(make_relayd, connector):
     """A copy may be sparse; a mapping must find room when it is written."""
     relayd = make_relayd()
-    good, path = put_journal(relayd, connector, size="1MiB")
+    good, path = put_journal(relayd, connector, size="4MiB")
     path.unlink()
     with open(path, "wb") as file:
         file.write(good[:HEAD])
-        file.truncate(MIB)
+        file.truncate(LEAST)
     relayd.daemon.own(path)
-    assert path.stat().st_blocks * 512 < MIB
+    assert path.stat().st_blocks * 512 < LEAST
     relayd.start(wait="connected")
-    assert path.stat().st_blocks * 512 >= MIB
+    assert path.stat().st_blocks * 512 >= LEAST
     assert not aside(relayd)
 
 
 @pytest.fixture(name="small_disk")
 def _small_disk(tmp_path):
-    """Mounts a file system of a few hundred KiB on a directory."""
+    """Mounts a file system of a few MiB on a directory."""
     mounted = []
 
     def mount(path, size):
@@ -314,22 +315,22 @@ def _small_disk(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
 def test_a_full_disk(make_relayd, connector, small_disk):
-    relayd = with_journal(make_relayd, connector, size="1MiB")
+    relayd = with_journal(make_relayd, connector, size="8MiB")
     path = place(relayd)
-    small_disk(path.parent, "256k")
+    small_disk(path.parent, "6m")
     relayd.daemon.own(path.parent)
     said = refused(relayd)
     assert "No space left on device" in said and "size" in said
     assert not path.exists(), "what could not be had is not left behind"
     # A smaller one finds room, and cannot grow.
-    relayd.connect_to(connector, journal={"size": "128KiB"})
+    relayd.connect_to(connector, journal={"size": "4MiB"})
     relayd.start(wait="connected")
     relayd.stop()
-    relayd.connect_to(connector, journal={"size": "1MiB"})
+    relayd.connect_to(connector, journal={"size": "8MiB"})
     mark = relayd.log_mark()
     relayd.start(wait="connected")
     relayd.wait_log(" warn .*event=journal.*cannot grow", since=mark)
-    assert path.stat().st_size == 128 * KIB
+    assert path.stat().st_size == LEAST
     agent = relayd.agent()
     connector.say("discord", "c1", "it works all the same")
     agent.ack(agent.inbound("it works all the same"))
@@ -342,12 +343,12 @@ def test_a_full_disk_refuses_a_reload(make_relayd, make_connector,
     """None of the new gateways' journals is left; the old gateway runs on."""
     one, two = make_connector(), make_connector("gw-two")
     three = make_connector("gw-three")
-    relayd = with_journal(make_relayd, one, size="64KiB")
-    small_disk(place(relayd).parent, "256k")
+    relayd = with_journal(make_relayd, one, size="4MiB")
+    small_disk(place(relayd).parent, "10m")
     relayd.daemon.own(relayd.state / "journal")
     relayd.start(wait="connected")
-    relayd.connect_to(two, name="other", journal={"size": "64KiB"})
-    relayd.connect_to(three, name="third", journal={"size": "1MiB"})
+    relayd.connect_to(two, name="other", journal={"size": "4MiB"})
+    relayd.connect_to(three, name="third", journal={"size": "8MiB"})
     answer = relayd.reload()
     assert not answer["ok"], answer
     assert "gateways.third.journal" in answer["error"]
@@ -413,7 +414,7 @@ def _keeper(make_relayd, make_connector):
     return make
 
 
-@pytest.mark.parametrize("size", ["64KiB", "16MiB"])
+@pytest.mark.parametrize("size", ["4MiB", "16MiB"])
 @pytest.mark.parametrize("end", [end_engine, end_supervisor, end_in_order])
 def test_a_file_outlives(keeper, end, size):
     relayd, connector = keeper(size=size)
@@ -426,13 +427,13 @@ def test_a_file_outlives(keeper, end, size):
 
 
 def test_memory_outlives_the_engine(keeper):
-    relayd, connector = keeper(where="memory", size="1MiB")
+    relayd, connector = keeper(where="memory", size="4MiB")
     size, name = size_of_memory(relayd)
-    assert size == MIB and name.startswith("/memfd:")
+    assert size == LEAST and name.startswith("/memfd:")
     one_of_two(relayd, connector)
     end_engine(relayd)
     assert comes_again(relayd, connector) == ["first"]
-    assert size_of_memory(relayd)[0] == MIB
+    assert size_of_memory(relayd)[0] == LEAST
     assert not journal(relayd).parent.exists(), "nothing is on the disk"
 
 
@@ -473,18 +474,18 @@ def test_reload_adds_and_removes(relayd, make_connector):
     config = relayd.config
     two = make_connector("gw-two")
     path = journal(relayd, "other")
-    relayd.connect_to(two, name="other", journal={"size": "64KiB"})
+    relayd.connect_to(two, name="other", journal={"size": "4MiB"})
     with_other = relayd.config
     assert relayd.reload()["ok"]
     relayd.wait_state("other")
-    assert path.stat().st_size == 64 * KIB and is_locked(path)
+    assert path.stat().st_size == LEAST and is_locked(path)
     key = path.read_bytes()[:48]
     relayd.configure(config)
     mark = relayd.log_mark()
     assert relayd.reload()["ok"]
     relayd.wait_log(f"event=journal.*gateway=other.*{path} stays", since=mark)
     until(lambda: not is_locked(path), "the lock to be given back")
-    assert path.stat().st_size == 64 * KIB
+    assert path.stat().st_size == LEAST
     # It comes back, and has its journal again.
     relayd.configure(with_other)
     assert relayd.reload()["ok"]

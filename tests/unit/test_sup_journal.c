@@ -13,8 +13,10 @@
 
 #include <cmocka.h>
 
+#include <sys/resource.h>
 #include <dirent.h>
 #include <ftw.h>
+#include <signal.h>
 
 struct world {
 	char dir[64]; /* the state directory */
@@ -173,6 +175,31 @@ test_found(void **state)
 	assert_memory_equal(&a, &b, sizeof(a));
 }
 
+/* One that is too small for every line that may come is not used when it
+ * cannot grow; a larger one is. */
+static void
+test_cannot_grow(void **state)
+{
+	struct world *w = *state;
+	struct rlimit old, least = {JOURNAL_CONF_LEAST, JOURNAL_CONF_LEAST};
+
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	least.rlim_max = old.rlim_max;
+	assert_int_equal(sup_journal_open(&w->j, w->dir, &w->g, &w->e), 0);
+	w->g.journal.size = 2 * JOURNAL_CONF_LEAST;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &least), 0);
+	assert_int_equal(reopen(w), -1);
+	assert_non_null(
+	    strstr(w->e.text, "has only 65536 bytes and cannot grow"));
+	w->g.journal.size = JOURNAL_CONF_LEAST;
+	assert_int_equal(reopen(w), 0);
+	w->g.journal.size = 2 * JOURNAL_CONF_LEAST;
+	assert_int_equal(reopen(w), 0);
+	assert_int_equal(w->j.size, JOURNAL_CONF_LEAST);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+}
+
 /* Two within a second have names of their own. */
 static void
 test_aside(void **state)
@@ -271,6 +298,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_begun, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_found, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_cannot_grow, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_aside, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_locked, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_removed, setup, teardown),
