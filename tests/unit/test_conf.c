@@ -240,7 +240,7 @@ test_equal(void **state)
 	    "    sessions: {thread_per_user: true}\n",
 	    "    command_manifest: [{name: a, description: b}]\n",
 	    "    reconnect: {min: 10ms}\n",
-	    "    journal: {size: 1MiB}\n",
+	    "    journal: {size: 8MiB}\n",
 	    "    route_keys: [a]\n",
 	    "    route_keys: [b]\n",
 	    "    identity_token: {env: A}\n",
