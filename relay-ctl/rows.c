@@ -230,10 +230,12 @@ make_table(const struct rows *r, const struct out *o, size_t n)
 	return text;
 }
 
+/* reset: its colours may have been cut. */
 static void
-put_line(FILE *f, const char *line, size_t columns)
+put_line(FILE *f, const char *line, size_t columns, int reset)
 {
-	fprintf(f, "%.*s\n", (int)out_cut(line, columns), line);
+	fprintf(f, "%.*s%s\n", (int)out_cut(line, columns), line,
+	    reset ? "\033[0m" : "");
 }
 
 void
@@ -249,13 +251,11 @@ rows_draw(const struct rows *r, const struct out *o, const char *note,
 	(void)snprintf(head, sizeof(head),
 	    "%zu %s, sorted by %s; s sorts otherwise, q quits", r->n,
 	    r->n == 1 ? "gateway" : "gateways", columns_[r->key].by);
-	put_line(f, note[0] != '\0' ? note : head, columns);
+	put_line(f, note[0] != '\0' ? note : head, columns, 0);
 	if (lines < 2 || (text = make_table(r, o, shown)) == NULL)
 		return;
 	for (i = 0, p = text; i <= shown && *p != '\0'; i++) {
-		put_line(f, p, columns);
-		if (o->colour)
-			fputs("\033[0m", f); /* it may have been cut */
+		put_line(f, p, columns, o->colour);
 		p += strcspn(p, "\n");
 		p += *p == '\n';
 	}

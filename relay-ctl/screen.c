@@ -170,7 +170,7 @@ draw(const struct screen *s)
 	    s->term.columns, f);
 	fclose(f);
 	fputs("\033[H", stdout);
-	for (p = text; *p != '\0'; p += n + 1) {
+	for (p = text; *p != '\0'; p += n + (p[n] != '\0')) {
 		n = strcspn(p, "\n");
 		printf("%.*s\033[K\r\n", (int)n, p);
 	}

@@ -188,6 +188,7 @@ test_draw(void **state)
 	free(text);
 	text = drawn(&r, &coloured, "", 24, 100);
 	assert_non_null(strstr(text, "\033[31mretrying\033[0m"));
+	assert_int_equal(text[strlen(text) - 1], '\n');
 	free(text);
 	rows_free(&r);
 }
