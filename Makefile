@@ -117,6 +117,12 @@ $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(B)/libcore.a $(B)/libauthd.a $(B)/l
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
+SIM_O	:= $(call obj,tests/sim)
+$(B)/sim.list:	LIST = $(SIM_O)
+$(B)/sim: $(SIM_O) $(B)/libcore.a $(B)/libcommon.a $(B)/sim.list
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+
 # One of them runs the exchange that was built beside it.
 units: $(UNIT) $(B)/relay-xchg
 
@@ -145,6 +151,13 @@ FUZZ_SECONDS ?= 10
 fuzz:			## fuzz every target for FUZZ_SECONDS=10 (0: only over what is kept)
 	@scripts/deps install build fuzz
 	+@tests/fuzz/run $(FUZZ_SECONDS)
+
+SIM_SEEDS ?= 3000
+sim: $(B)/sim		## simulate delivery and link with SIM_SEEDS=3000 seeds of faults
+	@$(B)/sim -n $(SIM_SEEDS)
+
+sim-mutate:		## break each rule of the core and see that the simulation tells
+	@tests/sim/mutate
 
 bench: all		## measure (tests/bench)
 	@scripts/deps check build test
@@ -196,6 +209,6 @@ help:			## this list
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: all units unit e2e check check-release lint fuzz bench demo play deps install uninstall clean help FORCE
+.PHONY: all units unit e2e check check-release lint fuzz sim sim-mutate bench demo play deps install uninstall clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -14,6 +14,7 @@
 
 #include "span.h"
 
+#ifndef CHECK
 #define CHECK(cond)                                                        \
 	do {                                                               \
 		if (!(cond)) {                                             \
@@ -22,6 +23,7 @@
 			abort();                                           \
 		}                                                          \
 	} while (0)
+#endif
 
 /* libFuzzer's entry. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

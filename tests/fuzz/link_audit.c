@@ -10,6 +10,15 @@ struct sums {
 	uint64_t bytes;
 };
 
+/* Perhaps to a prompt: it goes to who asked, whoever has the session. */
+static int
+is_answer(const struct delivery *d)
+{
+	static const char name[] = "\"prompt_response\"";
+
+	return memmem(d->line, d->linelen, name, sizeof(name) - 1) != NULL;
+}
+
 static void
 audit_queue(const struct delivery_queue *q, const struct agent *a, int inflight,
     uint32_t n, struct sums *sums)
@@ -24,7 +33,7 @@ audit_queue(const struct delivery_queue *q, const struct agent *a, int inflight,
 		CHECK(d->session != NULL && d->session->open > 0);
 		CHECK(!d->session->pinned);
 		if (a != NULL)
-			CHECK(d->session->agent == a);
+			CHECK(d->session->agent == a || is_answer(d));
 		sums->bytes += d->linelen;
 		count++;
 	}
