@@ -446,16 +446,53 @@ place_take(struct delivery *d)
 	d->agent = NULL;
 }
 
+/* A session that keeps events in flight with its agent stays, for the order.
+ * Returns how many do. */
+static uint32_t
+pin(struct agent *a, int on)
+{
+	struct delivery *d;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH (d, &a->inflight, entry) {
+		n += on && !d->session->pinned && d->session->agent == a;
+		d->session->pinned = on != 0;
+	}
+	return n;
+}
+
+static void
+unassign_all(struct agent *a, const struct delivery_queue *q)
+{
+	struct delivery *d;
+
+	TAILQ_FOREACH (d, q, entry)
+		if (!d->session->pinned)
+			unassign(a, d->session);
+}
+
+/* Sessions whose events are all with others: answers to prompts of theirs, and
+ * what blocks. */
+static void
+unassign_rest(struct agent *a)
+{
+	struct agent *b;
+
+	TAILQ_FOREACH (b, &a->gw->agents, entry) {
+		unassign_all(a, &b->inflight);
+		unassign_all(a, &b->queued);
+	}
+	unassign_all(a, &a->gw->delivery.unplaced);
+}
+
 void
 place_back(struct agent *a, int inflight)
 {
 	struct gateway *gw = a->gw;
 	struct delivery *d, *last = NULL;
 	struct session *s;
+	uint32_t stay = pin(a, !inflight);
 
-	/* A session that keeps events in flight stays, for the order. */
-	TAILQ_FOREACH (d, &a->inflight, entry)
-		d->session->pinned = !inflight;
 	while ((inflight && (d = TAILQ_FIRST(&a->inflight)) != NULL) ||
 	    (d = TAILQ_FIRST(&a->queued)) != NULL) {
 		place_take(d);
@@ -464,13 +501,14 @@ place_back(struct agent *a, int inflight)
 		unplace(gw, d, last);
 		last = d;
 	}
-	TAILQ_FOREACH (d, &a->inflight, entry)
-		d->session->pinned = 0;
 	TAILQ_FOREACH (s, &gw->delivery.idle, lru) {
-		if (a->nsession == 0)
+		if (a->nsession == stay)
 			break;
 		unassign(a, s);
 	}
+	if (a->nsession > stay)
+		unassign_rest(a);
+	(void)pin(a, 0);
 }
 
 void

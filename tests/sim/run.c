@@ -100,7 +100,7 @@ profile_choose(struct world *w)
 		    : 0;
 	}
 	if (pick(w, 4) == 0) /* one kind above all others */
-		p->weight[pick(w, step_count)] |= 120;
+		p->weight[pick(w, step_count)] = 120;
 	p->plain = pick(w, 4) == 0;
 	p->gate = (uint8_t)(pick(w, 3) == 0 ? 0 : 1 + pick(w, 3));
 	p->no_id = (uint8_t)(pick(w, 3) == 0 ? 30 : 0);
