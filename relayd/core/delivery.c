@@ -299,12 +299,11 @@ delivery_replayed(struct gateway *gw, const struct cid *cid)
 }
 
 void
-delivery_salvage(struct gateway *gw, struct span text)
+delivery_salvage(struct gateway *gw, struct span text, int plain)
 {
-	struct cid cid = {.text = text, .plain = 1};
+	struct cid cid = {.text = text, .plain = plain != 0};
 
-	if (text.len == 0 || text.len > LIMIT_BUFFER_ID || !link_is_up(gw) ||
-	    gw->delivery.closed)
+	if (!link_is_up(gw) || gw->delivery.closed)
 		return;
 	/* An agent may have what came whole before. */
 	seen_hash(&gw->delivery.journal.seen, text, cid.hash);

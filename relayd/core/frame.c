@@ -177,8 +177,20 @@ is_plain(struct span text)
 	return text.len > 0 && utf8_valid_prefix(text.p, text.len) == text.len;
 }
 
+/* The number that a text begins with; absent without one. */
+static struct span
+number(struct span text)
+{
+	size_t n = 0;
+
+	while (n < text.len && memchr("0123456789+-.eE", text.p[n], 15) != NULL)
+		n++;
+	/* One that goes on to the end was cut, perhaps. */
+	return (struct span){n > 0 && n < text.len ? text.p : NULL, n};
+}
+
 /*
- * The bufferId of a line that is no frame, looked for as text: the last member
+ * The bufferId of a line that is no JSON, looked for as text: the last member
  * of that name.  Within a JSON string its quotes would be escaped.
  */
 static struct span
@@ -195,32 +207,60 @@ salvage(struct span text)
 		return (struct span){NULL, 0};
 	while (from < end && (*from == ' ' || *from == ':'))
 		from++;
-	if (from == end || *from++ != '"')
-		return (struct span){NULL, 0};
+	if (from == end || *from != '"')
+		return number((struct span){from, (size_t)(end - from)});
+	from++;
 	q = memchr(from, '"', (size_t)(end - from));
 	if (q == NULL || !is_plain((struct span){from, (size_t)(q - from)}))
 		return (struct span){NULL, 0};
 	return (struct span){from, (size_t)(q - from)};
 }
 
-static void
-bad_line(struct gateway *gw, struct span where, const char *why)
+/* Acknowledge what can never be taken, if it has an id.  Returns whether. */
+static int
+give_up(struct gateway *gw, struct span cid, int plain)
 {
-	struct span cid = salvage(where);
+	if (cid.p == NULL || cid.len == 0 || cid.len > LIMIT_BUFFER_ID)
+		return 0;
+	delivery_salvage(gw, cid, plain);
+	return 1;
+}
 
+/* The same for a line that was scanned: an id in an event is not the line's. */
+static int
+give_up_scanned(struct gateway *gw, struct span line)
+{
+	const struct json_doc *doc = &gw->core->doc;
+	char scratch[LIMIT_BUFFER_ID];
+	int i, at = -1;
+
+	if (doc->full)
+		return give_up(gw, salvage(line), 1);
+	for (i = json_first(doc, JSON_ROOT); i != -1; i = json_next(doc, i))
+		if (span_eq((struct span){doc->text + doc->node[i].key,
+				doc->node[i].keylen},
+			SPAN_LIT("bufferId")))
+			at = i;
+	if (at != -1 && doc->node[at].type == JSON_NUMBER)
+		return give_up(gw, json_raw(doc, at), 1);
+	return give_up(gw, json_str(doc, at, scratch, sizeof(scratch)),
+	    at != -1 && (doc->node[at].esc & JSON_ESC_VAL) == 0);
+}
+
+static void
+bad_line(struct gateway *gw, const char *why, int given_up)
+{
 	gw->count.lines_bad++;
 	core_remark(gw, LOG_WARNING, "bad_line",
 	    "a line from the connector was skipped: %s%s", why,
-	    cid.p != NULL ? "; its bufferId is acknowledged" : "");
-	if (cid.p != NULL)
-		delivery_salvage(gw, cid);
+	    given_up ? "; its bufferId is acknowledged" : "");
 }
 
 void
 frame_oversized(struct gateway *gw, struct span tail)
 {
 	gw->count.lines_in++;
-	bad_line(gw, tail, "it is longer than 1 MiB");
+	bad_line(gw, "it is longer than 1 MiB", give_up(gw, salvage(tail), 1));
 }
 
 void
@@ -241,7 +281,7 @@ frame_line(struct gateway *gw, struct span line)
 	if (gw->taps > 0)
 		core_tap(gw, TAP_FROM_CONNECTOR, &line, 1);
 	if (json_parse(doc, line.p, line.len, FRAME_DEPTH) == -1) {
-		bad_line(gw, line, doc->err);
+		bad_line(gw, doc->err, give_up(gw, salvage(line), 1));
 		return;
 	}
 	/* An event may carry more members than a doc holds: then its upper
@@ -250,17 +290,18 @@ frame_line(struct gateway *gw, struct span line)
 		(void)json_parse(doc, line.p, line.len, 1);
 	why = json_members(doc, JSON_ROOT, members, M_COUNT, f.at, NULL);
 	if (why != NULL) {
-		bad_line(gw, line, why);
+		bad_line(gw, why, give_up_scanned(gw, line));
 		return;
 	}
 	type = json_str(doc, f.at[M_TYPE], scratch, sizeof(scratch));
 	for (i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++)
 		if (span_eq(type, handlers[i].type)) {
 			if ((why = handlers[i].fn(&f)) != NULL)
-				bad_line(gw, line, why);
+				bad_line(gw, why, give_up_scanned(gw, line));
 			return;
 		}
 	gw->count.unknown_frames++;
+	(void)give_up_scanned(gw, line);
 }
 
 void

@@ -76,6 +76,45 @@ test_salvaged_is_only_what_can_be_an_id(void **state)
 	assert_false(holds(&w->lines, "inbound_ack"));
 }
 
+/* What is JSON and no frame: its own id, whatever form it has, and no other;
+ * also of a frame that we do not know. */
+static void
+test_salvaged_is_the_lines_own_id(void **state)
+{
+	static const struct {
+		const char *line, *ack;
+	} rows[] = {
+	    {"{\"bufferId\":\"n1\",\"type\":\"inbound\",\"event\":{\"x\":"
+	     "{\"bufferId\":\"inner\"}}}\n",
+		"\"bufferId\":\"n1\""},
+	    {"{\"type\":\"inbound\",\"event\":5,\"bufferId\":17}\n",
+		"\"bufferId\":\"17\""},
+	    {"{\"type\":\"inbound\",\"event\":{]},\"bufferId\":18}\n",
+		"\"bufferId\":\"18\""},
+	    {"{\"type\":5,\"bufferId\":\"a\\\"b\\u0041\"}\n",
+		"\"bufferId\":\"a\\\"bA\""},
+	    {"{\"type\":\"new\",\"bufferId\":\"u1\"}\n", "\"bufferId\":\"u1\""},
+	    {"{\"type\":\"inbound\",\"event\":{\"bufferId\":\"in\"}}\n", NULL},
+	    {"{\"type\":\"inbound\",\"event\":5,\"bufferId\":{}}\n", NULL},
+	    {"{\"type\":\"inbound\",\"event\":{]},\"bufferId\":19\n", NULL},
+	    {"{\"type\":\"new\"}\n", NULL},
+	};
+	struct world *w = *state;
+	int acks = 0;
+	size_t i;
+
+	world_up(w);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		world_message(w, rows[i].line);
+		acks += rows[i].ack != NULL;
+		assert_int_equal(count(&w->lines, "inbound_ack"), acks);
+		if (rows[i].ack != NULL)
+			assert_true(holds(&w->lines, rows[i].ack));
+	}
+	assert_int_equal(w->gw->count.lines_bad, 7);
+	assert_int_equal(w->gw->count.unknown_frames, 2);
+}
+
 static void
 test_salvage_leaves_what_an_agent_has(void **state)
 {
@@ -508,6 +547,7 @@ main(void)
 	    WORLD_TEST(test_lines_across_messages_and_several_in_one),
 	    WORLD_TEST(test_bad_lines_are_skipped_and_salvaged),
 	    WORLD_TEST(test_salvaged_is_only_what_can_be_an_id),
+	    WORLD_TEST(test_salvaged_is_the_lines_own_id),
 	    WORLD_TEST(test_salvage_leaves_what_an_agent_has),
 	    WORLD_TEST(test_event_with_more_members_than_a_doc_holds),
 	    WORLD_TEST(test_delivery_splices_and_acknowledges),
