@@ -41,6 +41,22 @@ sip_rounds(struct sip *s, int n)
 	}
 }
 
+/* The bytes behind the last whole word, the first one lowest. */
+static inline uint64_t
+sip_tail(struct span in, size_t left)
+{
+	uint64_t w = 0;
+
+	if (left == 0)
+		return 0;
+	if (in.len >= sizeof(w)) { /* with some of the word before */
+		memcpy(&w, in.p + in.len - sizeof(w), sizeof(w));
+		return le64toh(w) >> (64 - 8 * left);
+	}
+	memcpy(&w, in.p, left);
+	return le64toh(w);
+}
+
 static inline void
 sip_word(struct sip *s, uint64_t w)
 {
@@ -51,7 +67,7 @@ sip_word(struct sip *s, uint64_t w)
 
 /* Absorb key and text; what is left are the final rounds.  v1mark is 0xee for
  * the variant with 128 bits. */
-static void
+static inline __attribute__((always_inline)) void
 sip_absorb(
     struct sip *s, const struct hash_key *key, uint64_t v1mark, struct span in)
 {
@@ -66,10 +82,7 @@ sip_absorb(
 		memcpy(&w, in.p + i, 8);
 		sip_word(s, le64toh(w));
 	}
-	w = 0;
-	if (left > 0)
-		memcpy(&w, in.p + whole, left);
-	sip_word(s, le64toh(w) | (uint64_t)in.len << 56);
+	sip_word(s, sip_tail(in, left) | (uint64_t)in.len << 56);
 }
 
 static inline uint64_t

@@ -247,7 +247,17 @@ static inline int
 same_text(const char *a, const char *b, size_t len)
 {
 	uint64_t x, y;
+	uint32_t v, w;
 
+	if (len >= sizeof(v) && len < sizeof(x)) {
+		memcpy(&v, a, sizeof(v));
+		memcpy(&w, b, sizeof(w));
+		if (v != w)
+			return 0;
+		memcpy(&v, a + len - sizeof(v), sizeof(v));
+		memcpy(&w, b + len - sizeof(w), sizeof(w));
+		return v == w;
+	}
 	if (len < sizeof(x) || len > 2 * sizeof(x))
 		return memcmp(a, b, len) == 0;
 	memcpy(&x, a, sizeof(x));

@@ -55,7 +55,8 @@ journal_room(const struct journal *j, size_t len)
 
 	if (len > j->capacity || size > j->capacity - j->used)
 		return 0;
-	return j->mem == NULL ||
+	/* Above top all is free. */
+	return j->mem == NULL || pages_for(len) <= j->npage - j->top ||
 	    journal_page_room(j, pages_for(len)) < j->npage;
 }
 
@@ -188,23 +189,20 @@ journal_info(const struct record *r, struct record_info *info)
 	uint64_t marks = r->mark[0];
 	const char *p = r->data;
 
-	memset(info, 0, sizeof(*info));
-	info->epoch = r->epoch;
-	info->seq = r->seq;
-	info->arrived = r->arrived;
-	info->cid = (struct span){p, r->cidlen};
-	p += r->cidlen;
-	info->session = (struct span){p, r->sessionlen};
-	p += r->sessionlen;
-	info->platform = (struct span){p, r->platformlen};
-	info->line = (struct span){p + r->platformlen, r->linelen};
-	info->plain = (r->flags & RECORD_PLAIN) != 0;
-	info->forward = (r->flags & RECORD_FORWARD) != 0;
-	info->tried = (marks & MARK_TRIED) != 0;
-	info->suspect = (marks & MARK_SUSPECT) != 0;
-	info->aside = (marks & MARK_ASIDE) != 0;
-	info->attempts = (uint8_t)(marks >> MARK_ATTEMPTS);
-	info->aside_at = (int64_t)(r->mark[1] & AT_MASK);
+	*info = (struct record_info){.epoch = r->epoch,
+	    .seq = r->seq,
+	    .arrived = r->arrived,
+	    .cid = {p, r->cidlen},
+	    .session = {p + r->cidlen, r->sessionlen},
+	    .platform = {p + r->cidlen + r->sessionlen, r->platformlen},
+	    .line = journal_line(r),
+	    .plain = (r->flags & RECORD_PLAIN) != 0,
+	    .forward = (r->flags & RECORD_FORWARD) != 0,
+	    .tried = (marks & MARK_TRIED) != 0,
+	    .suspect = (marks & MARK_SUSPECT) != 0,
+	    .aside = (marks & MARK_ASIDE) != 0,
+	    .attempts = (uint8_t)(marks >> MARK_ATTEMPTS),
+	    .aside_at = (int64_t)(r->mark[1] & AT_MASK)};
 }
 
 struct span
@@ -218,16 +216,22 @@ void
 journal_mark(
     struct journal *j, struct record *r, const struct record_info *info)
 {
-	size_t size = size_of(j, body_len(r));
+	uint32_t was = (uint32_t)r->mark[0];
+	uint32_t flags = flags_of(info) | (was & MARK_KEPT);
+	size_t size;
 
-	if (r->mark[0] & MARK_ASIDE)
+	j->dirty = 1;
+	if (((was | flags) & MARK_ASIDE) == 0 &&
+	    info->aside_at == (int64_t)(r->mark[1] & AT_MASK)) {
+		journal_record_flags(j, r, flags);
+		return;
+	}
+	size = size_of(j, body_len(r));
+	if (was & MARK_ASIDE)
 		j->aside -= size;
 	if (info->aside)
 		j->aside += size;
-	journal_record_mark(j, r,
-	    flags_of(info) | ((uint32_t)r->mark[0] & MARK_KEPT),
-	    info->aside_at);
-	j->dirty = 1;
+	journal_record_mark(j, r, flags, info->aside_at);
 }
 
 void

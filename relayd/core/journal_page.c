@@ -12,11 +12,19 @@
 void
 journal_page_use(struct journal *j, uint32_t page, uint32_t n, int used)
 {
-	for (; n > 0; n--, page++)
+	uint64_t bits;
+	uint32_t m;
+
+	for (; n > 0; n -= m, page += m) {
+		m = 64 - page % 64;
+		if (m > n)
+			m = n;
+		bits = UINT64_MAX >> (64 - m) << (page % 64);
 		if (used)
-			j->bitmap[page / 64] |= UINT64_C(1) << (page % 64);
+			j->bitmap[page / 64] |= bits;
 		else
-			j->bitmap[page / 64] &= ~(UINT64_C(1) << (page % 64));
+			j->bitmap[page / 64] &= ~bits;
+	}
 }
 
 /* The first page from there on that is used, or is not; end without one. */

@@ -111,6 +111,9 @@ uint32_t journal_record_pages(
 /* Write the marks: MARK_ bits with the attempts, and when it was put aside. */
 void journal_record_mark(
     const struct journal *j, struct record *r, uint32_t flags, int64_t at);
+/* The same while it was not and is not put aside. */
+void
+journal_record_flags(const struct journal *j, struct record *r, uint32_t flags);
 /* Have marks that do not bear their checks say nothing. */
 void journal_record_mend(const struct journal *j, struct record *r);
 

@@ -16,13 +16,24 @@ struct sums {
 static inline void
 sums_add(struct sums *s, const char *p)
 {
-	lanes w[2];
+	lanes w, v;
 
-	memcpy(w, p, sizeof(w));
-	s->a[0] += w[0];
-	s->a[1] += w[1];
+	memcpy(&w, p, sizeof(w));
+	memcpy(&v, p + sizeof(w), sizeof(v));
+	s->a[0] += w;
+	s->a[1] += v;
 	s->b[0] += s->a[0];
 	s->b[1] += s->a[1];
+}
+
+/* One lane's part of the whole. */
+static inline uint64_t
+sums_mix(uint64_t sum, uint64_t a, uint64_t b)
+{
+	uint64_t x = a * 0x9e3779b97f4a7c15ULL;
+
+	x = (x ^ x >> 32 ^ b) * 0xc2b2ae3d27d4eb4fULL;
+	return (sum << 13 | sum >> 51) + (x ^ x >> 32);
 }
 
 /* What tells a body from what it was torn to. */
@@ -31,19 +42,24 @@ journal_record_sum(const char *p, size_t len)
 {
 	struct sums s = {{{1, 2}, {3, 4}}, {{0, 0}, {0, 0}}};
 	char last[32] = {0};
-	uint64_t sum = len, x;
-	int i;
+	uint64_t sum = len;
 
-	for (; len >= sizeof(last); p += sizeof(last), len -= sizeof(last))
+	for (; len >= 2 * sizeof(last); len -= 2 * sizeof(last)) {
 		sums_add(&s, p);
+		sums_add(&s, p + sizeof(last));
+		p += 2 * sizeof(last);
+	}
+	if (len >= sizeof(last)) {
+		sums_add(&s, p);
+		p += sizeof(last);
+		len -= sizeof(last);
+	}
 	memcpy(last, p, len);
 	sums_add(&s, last);
-	for (i = 0; i < 4; i++) {
-		x = s.a[i / 2][i % 2] * 0x9e3779b97f4a7c15ULL;
-		x = (x ^ x >> 32 ^ s.b[i / 2][i % 2]) * 0xc2b2ae3d27d4eb4fULL;
-		sum = (sum << 13 | sum >> 51) + (x ^ x >> 32);
-	}
-	return sum;
+	sum = sums_mix(sum, s.a[0][0], s.b[0][0]);
+	sum = sums_mix(sum, s.a[0][1], s.b[0][1]);
+	sum = sums_mix(sum, s.a[1][0], s.b[1][0]);
+	return sums_mix(sum, s.a[1][1], s.b[1][1]);
 }
 
 uint64_t
@@ -78,14 +94,20 @@ at_word(const struct journal *j, const struct record *r, int64_t at)
 	return (uint64_t)mark_check(j, r, v | UINT64_C(1) << 63) << AT_BITS | v;
 }
 
+void
+journal_record_flags(const struct journal *j, struct record *r, uint32_t flags)
+{
+	__atomic_store_n(
+	    &r->mark[0], flags_word(j, r, flags), __ATOMIC_RELEASE);
+}
+
 /* Each word is whole by itself, whenever we are killed. */
 void
 journal_record_mark(
     const struct journal *j, struct record *r, uint32_t flags, int64_t at)
 {
 	__atomic_store_n(&r->mark[1], at_word(j, r, at), __ATOMIC_RELEASE);
-	__atomic_store_n(
-	    &r->mark[0], flags_word(j, r, flags), __ATOMIC_RELEASE);
+	journal_record_flags(j, r, flags);
 }
 
 /* A mark that does not bear its check says nothing: then an agent may have

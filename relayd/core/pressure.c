@@ -50,8 +50,11 @@ judge(struct gateway *gw)
 {
 	struct delivery_state *ds = &gw->delivery;
 	uint64_t now = waiting(gw), room = pressure_capacity(gw);
-	int pause = now > (ds->paused ? room / 2 : room / 4 * 3);
+	int pause;
 
+	if (now <= room / 2 && !ds->hushed && !ds->paused)
+		return;
+	pause = now > (ds->paused ? room / 2 : room / 4 * 3);
 	if (ds->hushed ? now <= room / 4 : now > room / 2) {
 		ds->hushed = !ds->hushed;
 		link_pressure(gw, ds->hushed);
@@ -83,9 +86,11 @@ void
 pressure_check(struct gateway *gw)
 {
 	judge(gw);
+	if (!gw->delivery.closed)
+		return;
 	if (has_caught_up(gw))
 		pressure_look(gw);
-	else if (gw->delivery.closed)
+	else
 		tell_stuck(gw);
 }
 
