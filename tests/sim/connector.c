@@ -458,9 +458,9 @@ connector_junk(struct world *w)
 	    "[]\n",
 	    "{\"type\":\"outbound_result\",\"requestId\":\"x\",\"result\":{}}"
 	    "\n",
-	    "{\"type\":\"inbound_ack\",\"bufferId\":\"b1\"}\n",
+	    "{\"type\":\"inbound_ack\",\"bufferId\":\"junk\"}\n",
 	    "\n\n",
-	    "{\"type\":\"later\",\"bufferId\":\"b2\"}\n",
+	    "{\"type\":\"later\",\"bufferId\":\"junk\"}\n",
 	};
 
 	if (w->shaken)
