@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include <event2/event.h>
 
 #include "agent_sock_priv.h"
 #include "headroom.h"
-#include "log.h"
 
 /* Connections accepted in one go, for the same reason. */
 #define ACCEPTS 16
@@ -51,7 +51,8 @@ turn_away(struct listener *l, int fd, const char *why)
 	    text, sizeof(text), "{\"type\":\"error\",\"error\":\"%s\"}\n", why);
 	(void)send(fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
 	close(fd);
-	log_debug("agent", l->eg->name, "turned away: %s", why);
+	core_remark(l->eg->gw, LOG_WARNING, "agent",
+	    "an agent was turned away: %s", why);
 }
 
 static void
