@@ -8,7 +8,7 @@ import random
 import struct
 
 import pytest
-from connector import delivery, lines, wsframes
+from connector import lines, wsframes
 
 from hostile import MIB, Acker, Bystander, high_water, spoiled
 from relay import SANITIZED, TIMEOUT_S, until
@@ -206,21 +206,19 @@ def test_entries_that_can_never_be_taken(pair, window):
     agent takes."""
     pair.bad.settings.replay_window = window
     agent = Acker(pair.relayd.agent())
-    count = 0
-    for line in UNTAKEABLE:
+    for count, line in enumerate(UNTAKEABLE, 1):
         pair.keep([line])
         pair.bad.say("discord", "good", f"good{count}")
-        count += 1
     try:
         pair.bad.wait_all_acked(timeout=2 * TIMEOUT_S)
     finally:
         agent.finish()
     assert [m["event"]["text"] for m in agent.taken] == [
-        f"good{i}" for i in range(count)]
+        f"good{i}" for i in range(1, count + 1)]
     assert len(pair.bad.dials) == 1
     gateway = pair.relayd.gateway()["counters"]
     assert gateway["lines_bad"] + gateway["unknown_frames"] == count
-    assert not [v for v in pair.bad.violations], pair.bad.violations
+    assert not pair.bad.violations
     # Numbers as well.
     pair.bad.settings.numeric_ids = True
     pair.keep([{"type": "inbound", "event": 5}, {"type": "inbound"},
@@ -250,7 +248,7 @@ def test_lines_that_are_none(pair):
 
 def test_wrong_types_in_every_field_of_an_event(pair):
     frame = {"type": "inbound", "event": EVENT}
-    events(pair, [one for one in spoiled(frame)], {})
+    events(pair, list(spoiled(frame)), {})
 
 
 @pytest.mark.parametrize("interactions", ["raw", "event"])
@@ -269,7 +267,7 @@ def events(pair, frames, hello):
     assert len(frames) > 300
     pair.bad.settings.replay_window = 0
     agent = Acker(pair.relayd.agent(**hello))
-    pair.keep([frame if isinstance(frame, dict) else {} for frame in frames])
+    pair.keep(frames)
     try:
         pair.bad.wait_all_acked(timeout=3 * TIMEOUT_S)
     finally:

@@ -458,8 +458,9 @@ def press(relayd, connector):
     while not gateway.asleep:
         connector.say("discord", "c", large(said))
         said += 1
-        until(lambda: gateway.asleep or relayd.gateway()["counters"]["events_in"]
-              >= said, "to have it")
+        relayd.wait_gateway(
+            lambda g, n=said: gateway.asleep or g["counters"]["events_in"]
+            >= n, "to have it")
         assert said < 4 * 1024 * 1024 // LARGE, "it is full, and not told"
     return said
 
