@@ -152,13 +152,18 @@ event_of(struct world *w)
 const struct slot *
 agents_asker(const struct world *w, const struct event *e)
 {
-	const struct request *r = &w->request[e->answers - 1];
-	const struct slot *s = &w->slot[r->slot];
 	uint32_t bit = session_platform(e->session);
+	const struct request *r;
+	const struct slot *s;
 
-	if (e->answers == 0 || r->slot == NOTHING || s->life != r->life ||
-	    s->a == NULL || s->released || s->draining || s->lost ||
-	    s->a->shed_above != 0 ||
+	if (e->answers == 0)
+		return NULL;
+	r = &w->request[e->answers - 1];
+	if (r->slot == NOTHING)
+		return NULL;
+	s = &w->slot[r->slot];
+	if (s->life != r->life || s->a == NULL || s->released || s->draining ||
+	    s->lost || s->a->shed_above != 0 ||
 	    (bit != UINT32_MAX && (s->platforms & bit) == 0))
 		return NULL;
 	return s;

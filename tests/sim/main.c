@@ -131,11 +131,14 @@ died(struct board *b, const struct options *o, unsigned me, int status)
 
 	(void)snprintf(f.violation, sizeof(f.violation), "%s",
 	    hung ? "it_ends" : "it_lives");
-	(void)snprintf(f.what, sizeof(f.what),
-	    hung ? "no end after %d s" : "ended by signal %d",
-	    hung		      ? SEED_S
-		: WIFSIGNALED(status) ? WTERMSIG(status)
-				      : WEXITSTATUS(status));
+	if (hung)
+		(void)snprintf(
+		    f.what, sizeof(f.what), "no end after %d s", SEED_S);
+	else
+		(void)snprintf(f.what, sizeof(f.what), "ended by %s %d",
+		    WIFSIGNALED(status) ? "signal" : "status",
+		    WIFSIGNALED(status) ? WTERMSIG(status)
+					: WEXITSTATUS(status));
 	note(b, &f);
 	if (!o->keep)
 		atomic_store(&b->stop, 1);

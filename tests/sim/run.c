@@ -95,9 +95,10 @@ profile_choose(struct world *w)
 		p->weight[i] = (uint8_t)step_weight(i);
 		if (!step_is_fault(i))
 			continue;
-		p->weight[i] = pick(w, 4) < rate
-		    ? (uint8_t)(p->weight[i] * (1U << pick(w, 3)))
-		    : 0;
+		if (pick(w, 4) >= rate)
+			p->weight[i] = 0;
+		else
+			p->weight[i] = (uint8_t)(step_weight(i) << pick(w, 3));
 	}
 	if (pick(w, 4) == 0) /* one kind above all others */
 		p->weight[pick(w, step_count)] = 120;
@@ -259,8 +260,8 @@ run_seed(struct world *w)
 		come_to_an_end(w);
 	}
 	stop(w);
-	engine_free(w);
 	connector_end(w);
+	engine_free(w);
 	buf_free(&w->from_core);
 	return 0;
 }
