@@ -15,6 +15,8 @@
  * socket for each address: within the usual 1024 descriptors when addresses
  * answer or fail within a second. */
 #define DIALS_AT_WORK 256
+/* The part of a second's budget that may begin at once. */
+#define AT_ONCE_PART 5
 
 struct job {
 	TAILQ_ENTRY(job) entry;
@@ -290,11 +292,16 @@ void
 dial_jobs_rate(struct dial_jobs *s, uint32_t per_s)
 {
 	uint64_t now = child_now_ms();
+	uint32_t burst = per_s < AT_ONCE_PART ? 1 : per_s / AT_ONCE_PART;
 
+	/* What comes back in a second and what was there before are together
+	 * below the budget: no second has more, nor one in which some come
+	 * a little late and others not. */
+	per_s = per_s > burst + 1 ? per_s - burst - 1 : 1;
 	if (s->rate.per_s == 0)
-		rate_init(&s->rate, per_s, per_s, now);
+		rate_init(&s->rate, per_s, burst, now);
 	else
-		rate_change(&s->rate, per_s, per_s, now);
+		rate_change(&s->rate, per_s, burst, now);
 	turn(s);
 }
 

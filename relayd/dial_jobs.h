@@ -23,7 +23,8 @@ struct dial_jobs *
 dial_jobs_new(struct child *child, const struct dial_env *env);
 void dial_jobs_free(struct dial_jobs *jobs);
 
-/* The budget of all dials together, per second; at least 1. */
+/* The budget of all dials together: no second has more (but for a budget of
+ * 1, two at its ends); at least 1. */
 void dial_jobs_rate(struct dial_jobs *jobs, uint32_t per_s);
 
 /* Begin a dial, or let it wait its turn.  The target stays the caller's, and
