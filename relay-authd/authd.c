@@ -240,8 +240,12 @@ serve(struct authd *a)
 	}
 	if (authsock_serve(&a->auth, a->child.base, a->listener, st.st_uid) ==
 	    -1) {
-		log_err("auth", NULL, "auth.sock is not served: %s",
-		    strerror(errno));
+		log_err("auth", NULL, "auth.sock is not served: %s%s",
+		    strerror(errno),
+		    errno == ENOMEM
+			? "; raise the limit on locked memory (LimitMEMLOCK= "
+			  "of the service, ulimit -l)"
+			: "");
 		return;
 	}
 	a->listener = -1;

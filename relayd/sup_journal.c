@@ -57,6 +57,17 @@ fail(struct conf_error *e, const char *fmt, ...)
 	return -1;
 }
 
+/* Each gateway has descriptors of its own: what the kernel's words do not say.
+ */
+static const char *
+remedy(int error)
+{
+	return error == EMFILE
+	    ? "; raise the limit of open files (LimitNOFILE= of the service, "
+	      "ulimit -n)"
+	    : "";
+}
+
 /* As fail(), after the file's path. */
 static int refuse(const struct opening *o, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -130,7 +141,8 @@ open_file(const struct opening *o, int *made)
 		*made = fd != -1;
 	}
 	if (fd == -1)
-		return refuse(o, "cannot be opened: %s", strerror(errno));
+		return refuse(o, "cannot be opened: %s%s", strerror(errno),
+		    remedy(errno));
 	if (fstat(fd, &st) == -1)
 		refuse(o, "cannot be looked at: %s", strerror(errno));
 	else if (check_file(o, &st) == 0) {
@@ -373,7 +385,8 @@ open_memory(struct sup_journal *j, uint64_t size, struct conf_error *e)
 	j->size = size;
 	j->fd = memfd_create("relayd journal", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (j->fd == -1)
-		return fail(e, "memfd_create: %s", strerror(errno));
+		return fail(
+		    e, "memfd_create: %s%s", strerror(errno), remedy(errno));
 	if (ftruncate(j->fd, (off_t)size) == 0 &&
 	    write_head(j->fd, size) == 0 &&
 	    fcntl(j->fd, F_ADD_SEALS, seals) == 0)
