@@ -162,6 +162,7 @@ sim-mutate:		## break each rule of the core and see that the simulation tells
 bench: all		## measure (tests/bench)
 	@scripts/deps check build test
 	@tests/bench/run
+	@tests/bench/scale
 
 demo:			## a message in, a reply out, in fifteen lines
 	@scripts/deps install build test

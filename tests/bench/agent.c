@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A local agent that does nothing but acknowledge, as fast as it can, so that
- * what is measured through it is relayd:
+ * Local agents that do nothing but acknowledge, as fast as they can, so that
+ * what is measured through them is relayd:
  *
- *	agent SOCKET [WINDOW]
+ *	agent [-n AGENTS] [-w WINDOW] SOCKET ...
  *
- * It waits for the socket to appear, says hello, prints "ready" when the
- * descriptor came, and ends when the connection does.
+ * So many for each socket, 1 if not said.  They wait for the sockets to
+ * appear, say hello, print "ready" when each has its descriptor, and end when
+ * a connection does.
  */
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -31,11 +33,19 @@
 
 struct agent {
 	int fd;
-	char *in;
+	char *in; /* the beginning of a line, or NULL */
 	size_t have;
+	int ready;
+};
+
+/* What all share: one is served at a time. */
+struct crew {
+	struct agent *agent;
+	size_t n, nready;
+	char *in;
 	char *out;
 	size_t outlen;
-	int ready;
+	int fd; /* that out goes to */
 };
 
 static int
@@ -59,38 +69,51 @@ dial(const char *path)
 }
 
 static void
-write_all(struct agent *a)
+write_all(struct crew *c)
 {
 	size_t off = 0;
 	ssize_t n;
 
-	for (; off < a->outlen; off += (size_t)n)
-		if ((n = write(a->fd, a->out + off, a->outlen - off)) == -1)
+	for (; off < c->outlen; off += (size_t)n)
+		if ((n = write(c->fd, c->out + off, c->outlen - off)) == -1)
 			err(1, "write");
-	a->outlen = 0;
+	c->outlen = 0;
 }
 
 static void
-acknowledge(struct agent *a, const char *id, size_t len)
+acknowledge(struct crew *c, const char *id, size_t len)
 {
 	static const char head[] = "{\"type\":\"inbound_ack\",\"bufferId\":\"";
 	char *p;
 
-	if (a->outlen + ACK_BYTES > OUT_BYTES)
-		write_all(a);
-	p = a->out + a->outlen;
+	if (c->outlen + ACK_BYTES > OUT_BYTES)
+		write_all(c);
+	p = c->out + c->outlen;
 	memcpy(p, head, sizeof(head) - 1);
 	p += sizeof(head) - 1;
 	memcpy(p, id, len);
 	p += len;
 	memcpy(p, "\"}\n", 3);
-	a->outlen = (size_t)(p + 3 - a->out);
+	c->outlen = (size_t)(p + 3 - c->out);
+}
+
+/* What is no event. */
+static void
+take_other(struct crew *c, struct agent *a, const char *line, size_t n)
+{
+	if (memmem(line, n, "\"error\"", 7) != NULL)
+		warnx("%.*s", (int)n, line);
+	if (a->ready || memmem(line, n, "\"descriptor\"", 12) == NULL)
+		return;
+	a->ready = 1;
+	if (++c->nready == c->n)
+		(void)!write(STDOUT_FILENO, "ready\n", 6);
 }
 
 /* Our bufferId is the last of a line's: a string within it has its quotes
  * escaped. */
 static void
-take_line(struct agent *a, const char *line, size_t n)
+take_line(struct crew *c, struct agent *a, const char *line, size_t n)
 {
 	static const char key[] = "\"bufferId\":\"";
 	static const char inbound[] = "{\"type\":\"inbound\"";
@@ -98,13 +121,7 @@ take_line(struct agent *a, const char *line, size_t n)
 
 	if (n < sizeof(inbound) - 1 ||
 	    memcmp(line, inbound, sizeof(inbound) - 1) != 0) {
-		if (!a->ready &&
-		    memmem(line, n, "\"descriptor\"", 12) != NULL) {
-			a->ready = 1;
-			(void)!write(STDOUT_FILENO, "ready\n", 6);
-		}
-		if (memmem(line, n, "\"error\"", 7) != NULL)
-			warnx("%.*s", (int)n, line);
+		take_other(c, a, line, n);
 		return;
 	}
 	/* It stands near the end: look there first. */
@@ -117,50 +134,104 @@ take_line(struct agent *a, const char *line, size_t n)
 	q = memchr(p, '"', (size_t)(end - p));
 	if (q == NULL || (size_t)(q - p) > ID_BYTES)
 		errx(1, "a bufferId that is too long");
-	acknowledge(a, p, (size_t)(q - p));
+	acknowledge(c, p, (size_t)(q - p));
+}
+
+/* Keep what is no whole line yet. */
+static void
+keep(struct agent *a, const char *p, size_t n)
+{
+	if (n == READ_BYTES)
+		errx(1, "a line of more than 2 MiB");
+	free(a->in);
+	a->in = NULL;
+	if ((a->have = n) == 0)
+		return;
+	if ((a->in = malloc(n)) == NULL)
+		err(1, "out of memory");
+	memcpy(a->in, p, n);
 }
 
 static void
-take_lines(struct agent *a)
+serve(struct crew *c, struct agent *a)
 {
-	char *p = a->in, *end = a->in + a->have, *nl;
+	char *p = c->in, *end, *nl;
+	ssize_t n;
 
+	if (a->have > 0)
+		memcpy(c->in, a->in, a->have);
+	n = read(a->fd, c->in + a->have, READ_BYTES - a->have);
+	if (n == -1)
+		err(1, "read");
+	if (n == 0)
+		exit(0);
+	end = c->in + a->have + n;
+	c->fd = a->fd;
 	while ((nl = memchr(p, '\n', (size_t)(end - p))) != NULL) {
-		take_line(a, p, (size_t)(nl - p));
+		take_line(c, a, p, (size_t)(nl - p));
 		p = nl + 1;
 	}
-	a->have = (size_t)(end - p);
-	if (a->have == READ_BYTES)
-		errx(1, "a line of more than 2 MiB");
-	memmove(a->in, p, a->have);
+	keep(a, p, (size_t)(end - p));
+	write_all(c);
+}
+
+static void
+greet(struct crew *c, struct agent *a, const char *path, int window)
+{
+	a->fd = c->fd = dial(path);
+	c->outlen = (size_t)snprintf(c->out, OUT_BYTES,
+	    "{\"type\":\"hello\",\"agent\":\"bench\",\"window\":%d}\n", window);
+	write_all(c);
+}
+
+static void
+serve_all(struct crew *c)
+{
+	struct epoll_event ev[64];
+	int ep = epoll_create1(EPOLL_CLOEXEC), n;
+	size_t i;
+
+	if (ep == -1)
+		err(1, "epoll");
+	for (i = 0; i < c->n; i++) {
+		ev[0].events = EPOLLIN;
+		ev[0].data.ptr = &c->agent[i];
+		if (epoll_ctl(ep, EPOLL_CTL_ADD, c->agent[i].fd, ev) == -1)
+			err(1, "epoll");
+	}
+	while ((n = epoll_wait(ep, ev, 64, -1)) >= 0)
+		while (n-- > 0)
+			serve(c, ev[n].data.ptr);
+	err(1, "epoll");
 }
 
 int
 main(int argc, char *argv[])
 {
-	struct agent a = {.ready = 0};
-	ssize_t n;
-	int window = 1024;
+	struct crew c = {.nready = 0};
+	int window = 1024, each = 1, ch;
+	size_t i;
 
-	if (argc < 2 || argc > 3)
-		errx(2, "usage: agent SOCKET [WINDOW]");
-	if (argc == 3)
-		window = atoi(argv[2]);
-	(void)prctl(PR_SET_PDEATHSIG, 15UL);
-	a.in = malloc(READ_BYTES);
-	a.out = malloc(OUT_BYTES);
-	if (a.in == NULL || a.out == NULL)
-		err(1, "out of memory");
-	a.fd = dial(argv[1]);
-	a.outlen = (size_t)snprintf(a.out, OUT_BYTES,
-	    "{\"type\":\"hello\",\"agent\":\"bench\",\"window\":%d}\n", window);
-	write_all(&a);
-	while ((n = read(a.fd, a.in + a.have, READ_BYTES - a.have)) > 0) {
-		a.have += (size_t)n;
-		take_lines(&a);
-		write_all(&a);
+	while ((ch = getopt(argc, argv, "n:w:")) != -1) {
+		if (ch == 'n')
+			each = atoi(optarg);
+		else if (ch == 'w')
+			window = atoi(optarg);
+		else
+			each = 0;
 	}
-	if (n == -1)
-		err(1, "read");
+	if (optind == argc || each < 1)
+		errx(2, "usage: agent [-n AGENTS] [-w WINDOW] SOCKET ...");
+	(void)prctl(PR_SET_PDEATHSIG, 15UL);
+	c.n = (size_t)(argc - optind) * (size_t)each;
+	c.agent = calloc(c.n, sizeof(*c.agent));
+	c.in = malloc(READ_BYTES);
+	c.out = malloc(OUT_BYTES);
+	if (c.agent == NULL || c.in == NULL || c.out == NULL)
+		err(1, "out of memory");
+	for (i = 0; i < c.n; i++)
+		greet(&c, &c.agent[i], argv[optind + (int)(i / (size_t)each)],
+		    window);
+	serve_all(&c);
 	return 0;
 }

@@ -25,13 +25,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "event.h"
 #include "peer.h"
 #include "usage.h"
 
-/* Digits of the counter in each event. */
-#define DIGITS 10
-/* Places where it stands: twice message_id, once bufferId. */
-#define PLACES 3
 /* Events go round this many chats: more than one session, few enough that
  * each has several events open. */
 #define CHATS 32
@@ -40,14 +37,6 @@
 /* A run that makes no progress for this long has failed. */
 #define STALL_NS   (20ULL * 1000000000ULL)
 #define MAX_EVENTS 100000000ULL
-
-struct tmpl {
-	char *frame;
-	size_t len, headlen;
-	size_t place[PLACES];
-	size_t chat;	  /* place of two digits */
-	size_t id, idlen; /* bufferId */
-};
 
 struct run {
 	uint64_t first, n; /* counters of its events */
@@ -59,7 +48,7 @@ struct run {
 
 struct drive {
 	struct peer peer;
-	struct tmpl tmpl;
+	struct event tmpl;
 	char *block;
 	size_t block_events;
 	uint64_t used; /* counters below were given out */
@@ -67,112 +56,7 @@ struct drive {
 	struct usage usage;
 };
 
-/* What a run cost. */
-struct cost {
-	uint64_t t, self;
-	double busy_ms, stolen_ms;
-	struct usage usage;
-};
-
 /* Events. */
-
-/* Chat text: words, and in every 190 bytes or so a newline and two quotes,
- * escaped, and two characters beyond ASCII. */
-static void
-fill_text(char *to, size_t n)
-{
-	static const char *const words[] = {"the", " build", " on", " node",
-	    " 17", " stopped", " again", ",", " log", " says", " \\\"",
-	    "no space", " left", "\\\"", ".", "\\n", "can", " somebody",
-	    " free", " the", " old", " caches", " na\xc3\xafvely", " or",
-	    " move", " them", " to", " the", " other", " disk", "?", " thanks",
-	    " \xf0\x9f\x99\x8f", " I", " look", " after", " lunch", " too",
-	    ". "};
-	size_t i, len;
-
-	for (i = 0;; i = (i + 1) % (sizeof(words) / sizeof(words[0]))) {
-		len = strlen(words[i]);
-		if (len > n)
-			break;
-		memcpy(to, words[i], len);
-		to += len;
-		n -= len;
-	}
-	memset(to, '.', n);
-}
-
-/* Find the next run of n '@' from *at on; they become zeros. */
-static size_t
-take_place(char *line, size_t n, size_t *at)
-{
-	const char *p = strchr(line + *at, '@');
-	size_t found = p == NULL ? 0 : (size_t)(p - line);
-
-	memset(line + found, '0', n);
-	*at = found + n;
-	return found;
-}
-
-static void
-tmpl_places(struct tmpl *t, char *line, size_t headlen)
-{
-	size_t at = 0, i;
-
-	t->chat = headlen + take_place(line, 2, &at);
-	for (i = 0; i < PLACES; i++)
-		t->place[i] = headlen + take_place(line, DIGITS, &at);
-	t->idlen = strlen("b00000000-") + DIGITS;
-	t->id = t->place[PLACES - 1] + DIGITS - t->idlen;
-}
-
-/* epoch makes ids differ from those of another driver at the same client. */
-static void
-tmpl_build(struct tmpl *t, size_t size, uint32_t epoch)
-{
-	static const char before[] =
-	    "{\"type\":\"inbound\",\"event\":{\"text\":\"";
-	static const char fmt[] =
-	    "\",\"message_type\":\"text\",\"source\":{\"platform\":\"discord\","
-	    "\"chat_id\":\"11876543210987654@@\",\"chat_type\":\"group\","
-	    "\"user_id\":\"273645546372819000\",\"user_name\":\"ada.lovelace\","
-	    "\"thread_id\":null,\"chat_name\":\"Engines / #general\","
-	    "\"chat_topic\":null,\"scope_id\":\"998877665544332211\","
-	    "\"message_id\":\"12890@@@@@@@@@@\",\"is_bot\":false,"
-	    "\"message_is_edit\":false},\"message_id\":\"12890@@@@@@@@@@\"},"
-	    "\"bufferId\":\"b%08x-@@@@@@@@@@\"}\n";
-	char after[sizeof(fmt) + 8], *line;
-	unsigned char head[10];
-	size_t a, text;
-
-	a = (size_t)snprintf(after, sizeof(after), fmt, epoch);
-	if (size < sizeof(before) - 1 + a + 1)
-		errx(2, "an event has at least %zu bytes", sizeof(before) + a);
-	text = size - (sizeof(before) - 1) - a;
-	t->headlen = peer_head(head, 1, size);
-	t->len = t->headlen + size;
-	t->frame = peer_alloc(t->len + 1);
-	memcpy(t->frame, head, t->headlen);
-	line = t->frame + t->headlen;
-	memcpy(line, before, sizeof(before) - 1);
-	fill_text(line + sizeof(before) - 1, text);
-	memcpy(line + sizeof(before) - 1 + text, after, a);
-	tmpl_places(t, line, t->headlen);
-}
-
-static void
-stamp(const struct tmpl *t, char *frame, uint64_t n)
-{
-	char digits[DIGITS];
-	unsigned chat = (unsigned)(n % CHATS);
-	size_t i;
-
-	frame[t->chat] = (char)('0' + chat / 10);
-	frame[t->chat + 1] = (char)('0' + chat % 10);
-	for (i = DIGITS; i-- > 0; n /= 10)
-		digits[i] = (char)('0' + n % 10);
-	for (i = 0; i < PLACES; i++)
-		memcpy(frame + t->place[i], digits, DIGITS);
-}
 
 static size_t
 refill(void *arg, const char **p)
@@ -184,27 +68,10 @@ refill(void *arg, const char **p)
 	if (left > d->block_events)
 		left = d->block_events;
 	for (i = 0; i < left; i++)
-		stamp(&d->tmpl, d->block + i * d->tmpl.len, r->next++);
+		event_stamp(
+		    &d->tmpl, d->block + i * d->tmpl.len, r->next++, CHATS);
 	*p = d->block;
 	return left * d->tmpl.len;
-}
-
-/* The counter in a bufferId of ours, or UINT64_MAX. */
-static uint64_t
-parse_id(const struct tmpl *t, const char *id, size_t len)
-{
-	size_t i, fixed = t->idlen - DIGITS;
-	uint64_t v = 0;
-
-	if (id == NULL || len != t->idlen ||
-	    memcmp(id, t->frame + t->id, fixed) != 0)
-		return UINT64_MAX;
-	for (i = fixed; i < len; i++) {
-		if (id[i] < '0' || id[i] > '9')
-			return UINT64_MAX;
-		v = v * 10 + (uint64_t)(id[i] - '0');
-	}
-	return v;
 }
 
 static void
@@ -217,7 +84,7 @@ on_line(void *arg, const char *p, size_t n, uint64_t at)
 	uint64_t v;
 
 	id = peer_member(p, n, "bufferId", &len);
-	v = parse_id(&d->tmpl, id, len);
+	v = event_number(&d->tmpl, id, len);
 	if (v == UINT64_MAX)
 		return; /* no acknowledgement */
 	if (v != r->first + r->acked) {
@@ -240,53 +107,29 @@ fail(const char *why, const char *what)
 	printf("{\"error\":\"%s%s\"}\n", why, what);
 }
 
+/* 0, or -1: it cannot be measured, and that was said. */
 static int
-cost_begin(struct drive *d, struct cost *c)
+cost_begin(struct drive *d, struct usage_cost *c)
 {
 	const char *who;
 
-	if (usage_sample(&d->usage, &who) == -1) {
-		fail("gone before the run: ", who);
-		return -1;
-	}
-	c->usage = d->usage;
-	usage_machine(&c->busy_ms, &c->stolen_ms);
-	c->self = usage_self_ns();
-	c->t = peer_now();
-	return 0;
+	if (usage_begin(&d->usage, c, peer_now(), &who) == 0)
+		return 0;
+	fail("gone before the run: ", who);
+	return -1;
 }
 
 /* Print what it took, as members of an open object, and close it. */
 static void
-cost_end(struct drive *d, const struct cost *c)
+cost_end(struct drive *d, const struct usage_cost *c)
 {
 	const struct run *r = &d->run;
-	uint64_t t = peer_now() - c->t, self = usage_self_ns() - c->self, sum;
-	double wall_ms = (double)t / 1e6, busy, stolen, other;
-	const char *who;
-	unsigned i;
 
-	if (usage_sample(&d->usage, &who) == -1)
-		warnx("%s ended during the run", who);
-	usage_machine(&busy, &stolen);
-	for (sum = self, i = 0; i < d->usage.n; i++)
-		sum += d->usage.role[i].cpu_ns - c->usage.role[i].cpu_ns;
-	/* Of both, in per cent of one CPU. */
-	other = busy - c->busy_ms - (double)sum / 1e6;
 	printf("\"events\":%" PRIu64 ",\"dups\":%" PRIu64 ",\"wrong\":%" PRIu64
-	       ",\"wall_s\":%.6f,\"events_per_s\":%.0f,\"driver_us\":%.3f,"
-	       "\"driver_busy\":%.2f,\"other_pct\":%.1f,\"steal_pct\":%.1f,"
-	       "\"cpu_us\":{",
-	    r->acked, r->dups, r->wrong, wall_ms / 1e3,
-	    (double)r->acked / wall_ms * 1e3, (double)self / 1e3 / (double)r->n,
-	    (double)self / (double)t, other < 0 ? 0 : 100 * other / wall_ms,
-	    100 * (stolen - c->stolen_ms) / wall_ms);
-	for (i = 0; i < d->usage.n; i++)
-		printf("%s\"%s\":%.3f", i > 0 ? "," : "", d->usage.role[i].name,
-		    (double)(d->usage.role[i].cpu_ns -
-			c->usage.role[i].cpu_ns) /
-			1e3 / (double)r->n);
-	printf("}}\n");
+	       ",",
+	    r->acked, r->dups, r->wrong);
+	usage_end(&d->usage, c, peer_now(), r->n);
+	printf("}\n");
 }
 
 /* Whether the run may go on; says why not. */
@@ -327,7 +170,7 @@ static void
 do_inbound(struct drive *d, uint64_t n, uint64_t unused)
 {
 	uint64_t acked = 0, since = peer_now();
-	struct cost c;
+	struct usage_cost c;
 
 	(void)unused;
 	run_begin(d, n);
@@ -386,7 +229,7 @@ send_due(struct drive *d, uint64_t *sent)
 	uint64_t now = peer_now();
 
 	for (; *sent < r->n && r->due[*sent] <= now; now = peer_now()) {
-		stamp(&d->tmpl, d->block, r->next++);
+		event_stamp(&d->tmpl, d->block, r->next++, CHATS);
 		r->sent[*sent] = now;
 		peer_queue(&d->peer, d->block, d->tmpl.len);
 		peer_flush(&d->peer);
@@ -402,7 +245,7 @@ do_latency(struct drive *d, uint64_t n, uint64_t rate)
 {
 	uint64_t acked = 0, since, sent = 0, i, wait;
 	struct run *r = &d->run;
-	struct cost c;
+	struct usage_cost c;
 
 	run_begin(d, n);
 	r->due = peer_alloc(n * sizeof(*r->due));
@@ -564,7 +407,7 @@ main(int argc, char *argv[])
 	d->peer.arg = d;
 	d->peer.on_line = on_line;
 	d->used = 1;
-	tmpl_build(&d->tmpl, size, (uint32_t)(peer_now() >> 10));
+	event_build(&d->tmpl, size, (uint32_t)(peer_now() >> 10));
 	d->block_events = BLOCK / d->tmpl.len + 1;
 	d->block = peer_alloc(d->block_events * d->tmpl.len);
 	for (i = 0; i < d->block_events; i++)

@@ -386,21 +386,22 @@ take_upgrade(struct peer *p)
 
 /* The socket. */
 
-static void
-do_accept(struct peer *p)
+int
+peer_accept(struct peer *p, int lfd)
 {
 	int fd, on = 1;
 
-	fd = accept4(p->lfd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd = accept4(lfd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd == -1)
-		return;
-	if (p->state != PEER_NONE) {
+		return -1;
+	if (p == NULL || p->state != PEER_NONE) {
 		close(fd); /* one link at a time */
-		return;
+		return -1;
 	}
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	p->fd = fd;
 	p->state = PEER_HTTP;
+	return 0;
 }
 
 static void
@@ -465,10 +466,21 @@ peer_flush(struct peer *p)
 		p->blocklen = p->refill(p->arg, &p->block);
 }
 
-static int
-pending(const struct peer *p)
+int
+peer_pending(const struct peer *p)
 {
 	return p->blocklen > 0 || p->out.end > p->out.off;
+}
+
+/* Answers leave at once; a block waits until the socket takes more. */
+void
+peer_serve(struct peer *p, int readable, int writable)
+{
+	if (readable)
+		do_read(p);
+	if (p->state != PEER_NONE &&
+	    (writable || (p->blocklen == 0 && p->out.end > p->out.off)))
+		peer_flush(p);
 }
 
 int
@@ -479,42 +491,51 @@ peer_turn(struct peer *p, uint64_t timeout_ns, int other)
 	struct pollfd fd[3] = {
 	    {p->lfd, POLLIN, 0}, {p->fd, POLLIN, 0}, {other, POLLIN, 0}};
 
-	if (pending(p))
+	if (peer_pending(p))
 		fd[1].events |= POLLOUT;
 	if (ppoll(fd, 3, &ts, NULL) <= 0)
 		return 0;
-	if (fd[1].revents & (POLLIN | POLLHUP | POLLERR))
-		do_read(p);
-	/* Answers leave at once; a block waits until the socket takes more. */
-	if (p->state != PEER_NONE &&
-	    ((fd[1].revents & POLLOUT) ||
-		(p->blocklen == 0 && p->out.end > p->out.off)))
-		peer_flush(p);
+	peer_serve(p, fd[1].revents & (POLLIN | POLLHUP | POLLERR),
+	    fd[1].revents & POLLOUT);
 	if (fd[0].revents)
-		do_accept(p);
+		(void)peer_accept(p, p->lfd);
 	return fd[2].revents != 0;
+}
+
+int
+peer_socket(uint16_t *port)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET,
+	    .sin_port = htons(*port),
+	    .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t len = sizeof(sin);
+	int on = 1, fd;
+
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd == -1)
+		err(1, "socket");
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, (struct sockaddr *)&sin, sizeof(sin)) == -1 ||
+	    listen(fd, SOMAXCONN) == -1 ||
+	    getsockname(fd, (struct sockaddr *)&sin, &len) == -1)
+		err(1, "127.0.0.1:%u", *port);
+	*port = ntohs(sin.sin_port);
+	return fd;
 }
 
 uint16_t
 peer_listen(struct peer *p, uint16_t port)
 {
-	struct sockaddr_in sin = {.sin_family = AF_INET,
-	    .sin_port = htons(port),
-	    .sin_addr = {htonl(INADDR_LOOPBACK)}};
-	socklen_t len = sizeof(sin);
-	int on = 1;
-
 	memset(p, 0, sizeof(*p));
 	p->fd = -1;
-	p->lfd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (p->lfd == -1)
-		err(1, "socket");
-	(void)setsockopt(p->lfd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(p->lfd, (struct sockaddr *)&sin, sizeof(sin)) == -1 ||
-	    listen(p->lfd, 16) == -1 ||
-	    getsockname(p->lfd, (struct sockaddr *)&sin, &len) == -1)
-		err(1, "127.0.0.1:%u", port);
-	return ntohs(sin.sin_port);
+	p->lfd = peer_socket(&port);
+	return port;
+}
+
+void
+peer_lose(struct peer *p, const char *why)
+{
+	lose(p, why);
 }
 
 void

@@ -44,6 +44,15 @@ void *peer_alloc(size_t n);
 
 /* Listen on 127.0.0.1; port 0 takes any free one.  Returns the port. */
 uint16_t peer_listen(struct peer *p, uint16_t port);
+/* For who waits for many peers by itself: a socket that listens on 127.0.0.1
+ * (*port 0: any, which it then is); take the next link there (p NULL, or one
+ * that has a link: refuse it; -1 then); serve what came or can be written;
+ * whether there is something to write; end the link at once. */
+int peer_socket(uint16_t *port);
+int peer_accept(struct peer *p, int lfd);
+void peer_serve(struct peer *p, int readable, int writable);
+int peer_pending(const struct peer *p);
+void peer_lose(struct peer *p, const char *why);
 /* Wait up to timeout_ns and serve what came; also look at `other` (a
  * descriptor, or -1).  Returns whether `other` is readable. */
 int peer_turn(struct peer *p, uint64_t timeout_ns, int other);

@@ -2,6 +2,8 @@
 /* What processes use, from /proc; see usage.h. */
 #include <ctype.h>
 #include <dirent.h>
+#include <err.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,4 +133,46 @@ usage_self_ns(void)
 
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
+}
+
+int
+usage_begin(
+    struct usage *u, struct usage_cost *c, uint64_t now, const char **who)
+{
+	if (usage_sample(u, who) == -1)
+		return -1;
+	c->usage = *u;
+	usage_machine(&c->busy_ms, &c->stolen_ms);
+	c->self = usage_self_ns();
+	c->t = now;
+	return 0;
+}
+
+void
+usage_end(struct usage *u, const struct usage_cost *c, uint64_t now, uint64_t n)
+{
+	uint64_t t = now - c->t, self = usage_self_ns() - c->self, sum = self;
+	double wall_ms = (double)t / 1e6, busy, stolen, other;
+	const char *who;
+	unsigned i;
+
+	if (usage_sample(u, &who) == -1)
+		warnx("%s ended during the run", who);
+	usage_machine(&busy, &stolen);
+	for (i = 0; i < u->n; i++)
+		sum += u->role[i].cpu_ns - c->usage.role[i].cpu_ns;
+	/* Of both, in per cent of one CPU. */
+	other = busy - c->busy_ms - (double)sum / 1e6;
+	printf("\"wall_s\":%.6f,\"events_per_s\":%.0f,\"driver_us\":%.3f,"
+	       "\"driver_busy\":%.2f,\"other_pct\":%.1f,\"steal_pct\":%.1f,"
+	       "\"cpu_us\":{",
+	    wall_ms / 1e3, (double)n / wall_ms * 1e3,
+	    (double)self / 1e3 / (double)n, (double)self / (double)t,
+	    other < 0 ? 0 : 100 * other / wall_ms,
+	    100 * (stolen - c->stolen_ms) / wall_ms);
+	for (i = 0; i < u->n; i++)
+		printf("%s\"%s\":%.3f", i > 0 ? "," : "", u->role[i].name,
+		    (double)(u->role[i].cpu_ns - c->usage.role[i].cpu_ns) /
+			1e3 / (double)n);
+	printf("}");
 }

@@ -20,6 +20,13 @@ struct usage {
 	unsigned n;
 };
 
+/* What was used when a run began. */
+struct usage_cost {
+	uint64_t t, self;
+	double busy_ms, stolen_ms;
+	struct usage usage;
+};
+
 /* Add a role from "name=pid".  0, or -1: not of that form, or too many. */
 int usage_add(struct usage *u, const char *text);
 /* Read every role's CPU time.  0, or -1 with *who naming one that is gone. */
@@ -31,5 +38,12 @@ long usage_pss_kb(int pid);
 void usage_machine(double *busy_ms, double *stolen_ms);
 /* CPU time of this process. */
 uint64_t usage_self_ns(void);
+/* A run begins (now: nanoseconds).  0, or -1 with *who as usage_sample(). */
+int usage_begin(
+    struct usage *u, struct usage_cost *c, uint64_t now, const char **who);
+/* It ended: print what each of its n events took, as members of an object of
+ * JSON. */
+void usage_end(
+    struct usage *u, const struct usage_cost *c, uint64_t now, uint64_t n);
 
 #endif
