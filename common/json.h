@@ -113,6 +113,14 @@ const char *json_texts(struct span text, const struct json_want *want,
 /* Whether a text is not empty and holds neither white space nor controls. */
 int json_is_word(struct span s);
 
+/*
+ * Have the members of the object at a node: where the doc keeps not all of
+ * them (it ran full, or did not go so deep), the object is scanned into `part`,
+ * and *doc and *node lead there.  Returns 0, or -1 when that does not keep them
+ * either.  What is no object stays where it is.
+ */
+int json_enter(const struct json_doc **doc, int *node, struct json_doc *part);
+
 /* One member by its decoded key, or -1: absent, there twice, or not to be
  * told because the node table ran out within the object. */
 int json_get(const struct json_doc *doc, int parent, const char *name);

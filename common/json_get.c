@@ -221,6 +221,21 @@ is_complete(const struct json_doc *doc, int parent)
 	return *p == '}';
 }
 
+int
+json_enter(const struct json_doc **doc, int *node, struct json_doc *part)
+{
+	const struct json_node *n = node_at(*doc, *node);
+	struct span raw = json_raw(*doc, *node);
+
+	if (n == NULL || n->type != JSON_OBJECT || is_complete(*doc, *node))
+		return 0;
+	if (json_parse(part, raw.p, raw.len, 1) == -1 || part->full)
+		return -1;
+	*doc = part;
+	*node = JSON_ROOT;
+	return 0;
+}
+
 static const char *
 blame(int *which, size_t i, const char *why)
 {

@@ -314,9 +314,11 @@ on_interrupt(struct line *l)
 	    doc->node[l->at[M_REASON]].type != JSON_NULL)
 		return "interrupt: reason must be a string or null";
 	if (!link_is_up(gw) || wire_line(gw, piece, 5, NULL) == -1)
-		return "interrupt: not connected to the connector; it was "
-		       "not sent";
-	gw->count.interrupts++;
+		agent_error(l->a,
+		    "interrupt: not connected to the connector; it was not "
+		    "sent");
+	else
+		gw->count.interrupts++;
 	return NULL;
 }
 
@@ -347,6 +349,7 @@ core_agent_line(struct agent *a, const char *text, size_t len)
 	char scratch[TYPE_MAX];
 	const char *why;
 	struct span type;
+	unsigned depth;
 	size_t i;
 
 	if (a->state == AGENT_GONE)
@@ -363,8 +366,9 @@ core_agent_line(struct agent *a, const char *text, size_t len)
 		    c->doc.erroff);
 		return;
 	}
-	if (c->doc.full)
-		(void)json_parse(&c->doc, text, l.text.len, 1);
+	/* An action's long lists need no places; nor does a long action. */
+	for (depth = AGENT_DEPTH; c->doc.full && --depth > 0;)
+		(void)json_parse(&c->doc, text, l.text.len, depth);
 	why = json_members(&c->doc, JSON_ROOT, members, M_COUNT, l.at, NULL);
 	if (why != NULL) {
 		bad_line(a, why);

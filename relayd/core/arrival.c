@@ -20,23 +20,6 @@ struct origin {
 	struct span prompt_id; /* of the prompt that it answers; or absent */
 };
 
-/* Whether a document keeps the members of the object at a node; where it ran
- * full, the object is scanned for itself. */
-static const char *
-enter(struct gateway *gw, const struct json_doc **doc, int *node)
-{
-	struct json_doc *part = &gw->core->part;
-	struct span raw = json_raw(*doc, *node);
-
-	if (*node == JSON_ROOT || json_first(*doc, *node) != -1)
-		return NULL;
-	if (json_parse(part, raw.p, raw.len, 1) == -1 || part->full)
-		return "too many members in an object that is read";
-	*doc = part;
-	*node = JSON_ROOT;
-	return NULL;
-}
-
 /* Its session, and the identity that fronts it. */
 static const char *
 find_session(const struct gateway *gw, struct origin *o)
@@ -54,14 +37,15 @@ find_session(const struct gateway *gw, struct origin *o)
 /* Which prompt an event answers.  Who asked is all that hangs on it: what
  * cannot be read is left to the agents. */
 static void
-read_prompt(const struct gateway *gw, const struct json_doc *doc, int node,
-    struct origin *o)
+read_prompt(struct gateway *gw, struct span response, struct origin *o)
 {
-	if (node == -1 || doc->node[node].type != JSON_OBJECT ||
-	    gw->prompts.n == 0)
+	struct json_doc *doc = &gw->core->part;
+
+	if (response.p == NULL || gw->prompts.n == 0 ||
+	    json_parse(doc, response.p, response.len, 1) == -1)
 		return;
-	o->prompt_id = json_str(
-	    doc, json_get(doc, node, "prompt_id"), o->asked, sizeof(o->asked));
+	o->prompt_id = json_str(doc, json_get(doc, JSON_ROOT, "prompt_id"),
+	    o->asked, sizeof(o->asked));
 }
 
 static const char *
@@ -71,18 +55,22 @@ origin_event(struct gateway *gw, int event, struct origin *o)
 	    JSON_WANT("source", JSON_T(JSON_OBJECT), 1),
 	    JSON_WANT("prompt_response", JSON_ANY, 0)};
 	const struct json_doc *doc = &gw->core->doc;
+	struct json_doc *part = &gw->core->part;
+	struct span response;
 	const char *why;
 	int at[2];
 
-	if (enter(gw, &doc, &event) != NULL ||
+	if (json_enter(&doc, &event, part) == -1 ||
 	    json_members(doc, event, want, 2, at, NULL) != NULL)
 		return "event without a proper source";
-	read_prompt(gw, doc, at[1], o);
+	response = json_raw(doc, at[1]);
 	event = at[0];
-	if ((why = enter(gw, &doc, &event)) != NULL ||
-	    (why = session_source(
+	if (json_enter(&doc, &event, part) == -1)
+		return "source with too many members";
+	if ((why = session_source(
 		 doc, event, &o->src, o->scratch, sizeof(o->scratch))) != NULL)
 		return why;
+	read_prompt(gw, response, o);
 	return find_session(gw, o);
 }
 
@@ -115,7 +103,7 @@ origin_forward(struct gateway *gw, int forward, struct origin *o)
 	const struct json_doc *doc = &gw->core->doc;
 	int n, at[3];
 
-	if (enter(gw, &doc, &forward) != NULL ||
+	if (json_enter(&doc, &forward, &gw->core->part) == -1 ||
 	    json_members(doc, forward, want, 3, at, NULL) != NULL)
 		return "forward without platform";
 	if (span_eq(json_str_raw(doc, at[0]), SPAN_LIT("discord")) &&
@@ -191,13 +179,10 @@ agent_text(struct gateway *gw, const struct arrival *in, struct span ours,
 	return 0;
 }
 
-/* The connector's bufferId: a string, or a number to be acknowledged as one. */
-static const char *
-read_cid(
-    struct gateway *gw, int node, char *scratch, size_t cap, struct cid *cid)
+const char *
+arrival_cid(struct gateway *gw, const struct json_doc *doc, int node,
+    char scratch[LIMIT_BUFFER_ID], struct cid *cid)
 {
-	const struct json_doc *doc = &gw->core->doc;
-
 	cid->text = (struct span){"", 0};
 	cid->hash[0] = cid->hash[1] = 0;
 	cid->plain = 0;
@@ -206,7 +191,7 @@ read_cid(
 	cid->plain = (doc->node[node].esc & JSON_ESC_VAL) == 0;
 	cid->text = doc->node[node].type == JSON_NUMBER
 	    ? json_raw(doc, node)
-	    : json_str(doc, node, scratch, cap);
+	    : json_str(doc, node, scratch, LIMIT_BUFFER_ID);
 	if (cid->text.p == NULL || cid->text.len > LIMIT_BUFFER_ID)
 		return "bufferId is no string of at most 256 bytes";
 	if (cid->text.len > 0) {
@@ -275,8 +260,8 @@ arrival_event(struct gateway *gw, const struct arrival *in)
 		gw->count.events_left++;
 		return NULL;
 	}
-	if ((why = read_cid(
-		 gw, in->buffer_id, scratch, sizeof(scratch), &cid)) != NULL)
+	if ((why = arrival_cid(
+		 gw, &gw->core->doc, in->buffer_id, scratch, &cid)) != NULL)
 		return why;
 	why = in->event != -1 ? origin_event(gw, in->event, &o)
 			      : origin_forward(gw, in->forward, &o);

@@ -6,8 +6,10 @@
 #ifndef ARRIVAL_H
 #define ARRIVAL_H
 
-#include "span.h"
+#include "json.h"
+#include "limit.h"
 
+struct cid;
 struct gateway;
 struct session;
 
@@ -23,6 +25,11 @@ struct arrival {
 	int session_key, redelivered; /* ours replace them */
 };
 
+/* The connector's bufferId at a node of doc (-1: none, which gives an empty
+ * text): a string, or a number to be acknowledged as one.  NULL, or what is
+ * wrong with it. */
+const char *arrival_cid(struct gateway *gw, const struct json_doc *doc,
+    int node, char scratch[LIMIT_BUFFER_ID], struct cid *cid);
 /* An event arrived: delivered, or recognised.  NULL, or why the line is bad. */
 const char *arrival_event(struct gateway *gw, const struct arrival *in);
 /* Learn from an event's line, found in the journal, what an answer to it needs

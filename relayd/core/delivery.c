@@ -299,16 +299,13 @@ delivery_replayed(struct gateway *gw, const struct cid *cid)
 }
 
 void
-delivery_salvage(struct gateway *gw, struct span text, int plain)
+delivery_salvage(struct gateway *gw, const struct cid *cid)
 {
-	struct cid cid = {.text = text, .plain = plain != 0};
-
-	if (!link_is_up(gw) || gw->delivery.closed)
+	if (cid->text.len == 0 || !link_is_up(gw) || gw->delivery.closed)
 		return;
 	/* An agent may have what came whole before. */
-	seen_hash(&gw->delivery.journal.seen, text, cid.hash);
-	if (!delivery_replayed(gw, &cid))
-		order_place(gw, &cid);
+	if (!delivery_replayed(gw, cid))
+		order_place(gw, cid);
 }
 
 size_t

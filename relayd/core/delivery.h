@@ -129,9 +129,8 @@ int delivery_replayed(struct gateway *gw, const struct cid *cid);
 void delivery_admit(struct gateway *gw, const struct delivery_event *ev);
 /* An agent cannot use what it would be given: acknowledge it in its order. */
 void delivery_discard(struct gateway *gw, struct delivery *d);
-/* A buffered entry that can never be taken: acknowledge it in its order.  cid
- * is decoded, of 1 to LIMIT_BUFFER_ID bytes; plain: it needs no escape. */
-void delivery_salvage(struct gateway *gw, struct span cid, int plain);
+/* A buffered entry that can never be taken: acknowledge it in its order. */
+void delivery_salvage(struct gateway *gw, const struct cid *cid);
 /* The connection is gone: what was not acknowledged will be sent again. */
 void delivery_link_lost(struct gateway *gw);
 /* An acknowledgement may leave next: have the journal written if it has

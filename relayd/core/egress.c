@@ -171,8 +171,8 @@ value_end(const struct json_doc *doc, int node)
 
 /* The metadata object at node with scope and user filled in. */
 static const char *
-put_metadata(
-    const struct json_doc *doc, int node, struct buf *out, const struct chat *c)
+put_metadata(const struct json_doc *doc, int node, struct json_doc *part,
+    struct buf *out, const struct chat *c)
 {
 	static const struct json_want want[] = {
 	    JSON_WANT("scope_id", JSON_ANY, 0),
@@ -181,6 +181,8 @@ put_metadata(
 	const char *why;
 	int at[2], i, child;
 
+	if (json_enter(&doc, &node, part) == -1)
+		return "metadata with too many members";
 	if ((why = json_members(doc, node, want, 2, at, NULL)) != NULL)
 		return why;
 	(void)buf_add(out, "{", 1);
@@ -206,7 +208,7 @@ put_metadata(
 
 const char *
 egress_action(struct egress *e, const struct json_doc *doc, int action,
-    struct buf *out, struct chat **chat)
+    struct json_doc *part, struct buf *out, struct chat **chat)
 {
 	static const struct json_want want[] = {
 	    JSON_WANT("op", JSON_T(JSON_STRING), 1),
@@ -237,7 +239,7 @@ egress_action(struct egress *e, const struct json_doc *doc, int action,
 	} else
 		copy(doc, out, doc->node[action].val, doc->node[meta].val);
 	if (meta != -1 && doc->node[meta].type == JSON_OBJECT) {
-		if ((why = put_metadata(doc, meta, out, c)) != NULL)
+		if ((why = put_metadata(doc, meta, part, out, c)) != NULL)
 			return why;
 	} else {
 		(void)buf_add(out, "{", 1);

@@ -52,10 +52,11 @@ egress_learn(struct egress *e, struct chat_hint *hint, struct span platform,
 struct chat *egress_find(struct egress *e, struct span chat_id);
 /*
  * Append the action at node `action` of doc with what is missing filled into
- * its metadata.  *chat gets what is known of its chat, or NULL.  Returns
+ * its metadata; part is for that where the doc does not keep its members.
+ * *chat gets what is known of its chat, or NULL.  Returns
  * NULL, or a phrase: not an object, a key twice, ….
  */
 const char *egress_action(struct egress *e, const struct json_doc *doc,
-    int action, struct buf *out, struct chat **chat);
+    int action, struct json_doc *part, struct buf *out, struct chat **chat);
 
 #endif

@@ -12,7 +12,6 @@
 #include "arrival.h"
 #include "core.h"
 #include "frame.h"
-#include "utf8.h"
 
 /* Levels of a line whose members we read: frame, event, source. */
 #define FRAME_DEPTH 3
@@ -147,6 +146,8 @@ on_descriptor(struct frame *f)
 
 	if (!is_object(doc, node))
 		return "descriptor is no object";
+	if (json_enter(&doc, &node, &gw->core->part) == -1)
+		return "descriptor with too many members";
 	i = core_identity(gw,
 	    json_str(doc, json_get(doc, node, "platform"), scratch,
 		sizeof(scratch)));
@@ -165,39 +166,38 @@ on_descriptor(struct frame *f)
 	return NULL;
 }
 
-/* Whether a text is a string's body that stands for itself. */
-static int
-is_plain(struct span text)
-{
-	size_t i;
-
-	for (i = 0; i < text.len; i++)
-		if (text.p[i] == '\\' || (unsigned char)text.p[i] < 0x20)
-			return 0;
-	return text.len > 0 && utf8_valid_prefix(text.p, text.len) == text.len;
-}
-
-/* The number that a text begins with; absent without one. */
+/* The string or the number that a text begins with; absent when it is another
+ * value, or cut. */
 static struct span
-number(struct span text)
+first_value(struct span text)
 {
-	size_t n = 0;
+	static const char number[] = "+-.0123456789Ee";
+	struct span none = {NULL, 0};
+	size_t n = 1;
 
-	while (n < text.len && memchr("0123456789+-.eE", text.p[n], 15) != NULL)
+	if (text.len > 0 && text.p[0] == '"') {
+		while (n < text.len && text.p[n] != '"')
+			n += text.p[n] == '\\' ? 2 : 1;
+		return n < text.len ? (struct span){text.p, n + 1} : none;
+	}
+	for (n = 0; n < text.len &&
+	     memchr(number, text.p[n], sizeof(number) - 1) != NULL;)
 		n++;
-	/* One that goes on to the end was cut, perhaps. */
-	return (struct span){n > 0 && n < text.len ? text.p : NULL, n};
+	/* Its end is told by what follows. */
+	return n < text.len && memchr(" \t,}", text.p[n], 4) != NULL
+	    ? (struct span){text.p, n}
+	    : none;
 }
 
 /*
- * The bufferId of a line that is no JSON, looked for as text: the last member
- * of that name.  Within a JSON string its quotes would be escaped.
+ * The bufferId's value in a line that is no frame, looked for as text: the last
+ * member of that name.  Within a JSON string its quotes would be escaped.
  */
 static struct span
 salvage(struct span text)
 {
 	static const char name[] = "\"bufferId\"";
-	const char *p, *end = text.p + text.len, *from = NULL, *q;
+	const char *p, *end = text.p + text.len, *from = NULL;
 
 	for (p = text.p;
 	     (p = memmem(p, (size_t)(end - p), name, sizeof(name) - 1)) != NULL;
@@ -205,62 +205,70 @@ salvage(struct span text)
 		from = p + sizeof(name) - 1;
 	if (from == NULL)
 		return (struct span){NULL, 0};
-	while (from < end && (*from == ' ' || *from == ':'))
+	while (from < end && (*from == ' ' || *from == '\t' || *from == ':'))
 		from++;
-	if (from == end || *from != '"')
-		return number((struct span){from, (size_t)(end - from)});
-	from++;
-	q = memchr(from, '"', (size_t)(end - from));
-	if (q == NULL || !is_plain((struct span){from, (size_t)(q - from)}))
-		return (struct span){NULL, 0};
-	return (struct span){from, (size_t)(q - from)};
+	return first_value((struct span){from, (size_t)(end - from)});
 }
 
-/* Acknowledge what can never be taken, if it has an id.  Returns whether. */
-static int
-give_up(struct gateway *gw, struct span cid, int plain)
+/* The same of a line that was scanned: an id within an event is not its own. */
+static struct span
+scanned_id(const struct json_doc *doc, struct span line)
 {
-	if (cid.p == NULL || cid.len == 0 || cid.len > LIMIT_BUFFER_ID)
-		return 0;
-	delivery_salvage(gw, cid, plain);
-	return 1;
-}
-
-/* The same for a line that was scanned: an id in an event is not the line's. */
-static int
-give_up_scanned(struct gateway *gw, struct span line)
-{
-	const struct json_doc *doc = &gw->core->doc;
-	char scratch[LIMIT_BUFFER_ID];
 	int i, at = -1;
 
 	if (doc->full)
-		return give_up(gw, salvage(line), 1);
+		return salvage(line);
 	for (i = json_first(doc, JSON_ROOT); i != -1; i = json_next(doc, i))
 		if (span_eq((struct span){doc->text + doc->node[i].key,
 				doc->node[i].keylen},
 			SPAN_LIT("bufferId")))
 			at = i;
-	if (at != -1 && doc->node[at].type == JSON_NUMBER)
-		return give_up(gw, json_raw(doc, at), 1);
-	return give_up(gw, json_str(doc, at, scratch, sizeof(scratch)),
-	    at != -1 && (doc->node[at].esc & JSON_ESC_VAL) == 0);
+	return json_raw(doc, at);
+}
+
+/* Acknowledge what can never be taken, by its bufferId as it stands in the
+ * line.  Whether there was one. */
+static int
+discharge(struct gateway *gw, struct span raw)
+{
+	struct json_doc *part = &gw->core->part;
+	char scratch[LIMIT_BUFFER_ID];
+	struct cid cid;
+
+	if (raw.p == NULL || json_parse(part, raw.p, raw.len, 0) == -1 ||
+	    arrival_cid(gw, part, JSON_ROOT, scratch, &cid) != NULL ||
+	    cid.text.len == 0)
+		return 0;
+	delivery_salvage(gw, &cid);
+	return 1;
 }
 
 static void
-bad_line(struct gateway *gw, const char *why, int given_up)
+bad_line(struct gateway *gw, struct span id, const char *why)
 {
 	gw->count.lines_bad++;
 	core_remark(gw, LOG_WARNING, "bad_line",
 	    "a line from the connector was skipped: %s%s", why,
-	    given_up ? "; its bufferId is acknowledged" : "");
+	    discharge(gw, id) ? "; its bufferId is acknowledged" : "");
+}
+
+/* A type of a later version.  With a bufferId it was kept for us, and nothing
+ * comes after it until it is acknowledged. */
+static void
+unknown_frame(struct gateway *gw, struct span id)
+{
+	gw->count.unknown_frames++;
+	if (discharge(gw, id))
+		core_remark(gw, LOG_WARNING, "unknown_frame",
+		    "a frame of a type that is not known was skipped; its "
+		    "bufferId is acknowledged");
 }
 
 void
 frame_oversized(struct gateway *gw, struct span tail)
 {
 	gw->count.lines_in++;
-	bad_line(gw, "it is longer than 1 MiB", give_up(gw, salvage(tail), 1));
+	bad_line(gw, salvage(tail), "it is longer than 1 MiB");
 }
 
 void
@@ -281,7 +289,7 @@ frame_line(struct gateway *gw, struct span line)
 	if (gw->taps > 0)
 		core_tap(gw, TAP_FROM_CONNECTOR, &line, 1);
 	if (json_parse(doc, line.p, line.len, FRAME_DEPTH) == -1) {
-		bad_line(gw, doc->err, give_up(gw, salvage(line), 1));
+		bad_line(gw, salvage(line), doc->err);
 		return;
 	}
 	/* An event may carry more members than a doc holds: then its upper
@@ -290,18 +298,18 @@ frame_line(struct gateway *gw, struct span line)
 		(void)json_parse(doc, line.p, line.len, 1);
 	why = json_members(doc, JSON_ROOT, members, M_COUNT, f.at, NULL);
 	if (why != NULL) {
-		bad_line(gw, why, give_up_scanned(gw, line));
+		bad_line(gw, scanned_id(doc, line), why);
 		return;
 	}
 	type = json_str(doc, f.at[M_TYPE], scratch, sizeof(scratch));
 	for (i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++)
 		if (span_eq(type, handlers[i].type)) {
 			if ((why = handlers[i].fn(&f)) != NULL)
-				bad_line(gw, why, give_up_scanned(gw, line));
+				bad_line(
+				    gw, json_raw(doc, f.at[M_BUFFER_ID]), why);
 			return;
 		}
-	gw->count.unknown_frames++;
-	(void)give_up_scanned(gw, line);
+	unknown_frame(gw, json_raw(doc, f.at[M_BUFFER_ID]));
 }
 
 void

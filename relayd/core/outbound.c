@@ -214,10 +214,14 @@ is_ours(const struct json_doc *doc, int node)
 /* We and the connector might each read another one of two members of the same
  * name. */
 static int
-is_ambiguous(const struct json_doc *doc, int root, int action)
+is_ambiguous(
+    const struct json_doc *doc, int root, int action, struct json_doc *part)
 {
+	int metadata = json_get(doc, action, "metadata");
+
 	return json_twice(doc, root) || json_twice(doc, action) ||
-	    json_twice(doc, json_get(doc, action, "metadata"));
+	    json_enter(&doc, &metadata, part) == -1 ||
+	    json_twice(doc, metadata);
 }
 
 /* The members of an action that we look at. */
@@ -312,15 +316,28 @@ check_length(struct gateway *gw, const struct identity *id, int content,
 	return why;
 }
 
-/* What the descriptor of the platform says of the action; where the platform
- * is not known, the connector takes the first identity's. */
+/* Whom the connector takes where the platform is not known: the first that said
+ * hello. */
+static int
+default_identity(const struct gateway *gw)
+{
+	uint32_t i;
+
+	for (i = 0; i < gw->conf.nidentity; i++)
+		if ((gw->skipped >> i & 1) == 0)
+			return (int)i;
+	return 0;
+}
+
+/* What the descriptor of the platform says of the action. */
 static const char *
 check_action(struct gateway *gw, int identity, const int at[M_COUNT], char *why,
     size_t cap)
 {
 	const struct json_doc *doc = &gw->core->doc;
 	const struct identity *id =
-	    &gw->conf.identity[identity == -1 ? 0 : identity];
+	    &gw->conf
+		 .identity[identity == -1 ? default_identity(gw) : identity];
 	char name[64], list[128], text[sizeof(name) * 4];
 	struct span op = json_str(doc, at[M_OP], name, sizeof(name));
 	size_t i;
@@ -353,14 +370,15 @@ build(struct gateway *gw, int root, int action, uint64_t id, struct buf *b)
 	const char *why;
 	int at[M_COUNT], n, i;
 
-	if (is_ambiguous(doc, root, action))
+	if (is_ambiguous(doc, root, action, &gw->core->part))
 		return "a member of the request is there twice";
 	buf_reset(b);
 	(void)buf_adds(b, SPAN_LIT("{\"type\":\"outbound\",\"requestId\":"));
 	(void)buf_add(
 	    b, ours, core_put_id(gw->delivery.journal.epoch, id, ours));
 	(void)buf_adds(b, SPAN_LIT(",\"action\":"));
-	why = egress_action(&gw->egress, doc, action, b, &chat);
+	why =
+	    egress_action(&gw->egress, doc, action, &gw->core->part, b, &chat);
 	if (why != NULL ||
 	    (why = json_members(doc, action, members, M_COUNT, at, NULL)) !=
 		NULL ||
@@ -498,6 +516,8 @@ outbound_operator(struct gateway *gw, struct span action, uint64_t cookie)
 		return gw->link.reason;
 	if (json_parse(doc, action.p, action.len, 2) == -1)
 		return doc->err;
+	if (doc->full)
+		(void)json_parse(doc, action.p, action.len, 1);
 	return request(gw, NULL, cookie, (struct span){"", 0}, -1, JSON_ROOT);
 }
 

@@ -12,6 +12,7 @@
 #include "vec.h"
 
 static const struct hash_key key = {{1, 2}};
+static struct json_doc part;
 
 static struct span
 str(const struct json_doc *doc, int parent, const char *name)
@@ -34,7 +35,7 @@ act(struct egress *e, struct span chat_id, struct span metadata,
 	(void)buf_addf(&in, ",\"metadata\":%.*s,\"content\":\"hi\"}",
 	    (int)metadata.len, metadata.p);
 	assert_int_equal(json_parse(&doc, buf_span(&in).p, buf_len(&in), 2), 0);
-	assert_null(egress_action(e, &doc, JSON_ROOT, out, chat));
+	assert_null(egress_action(e, &doc, JSON_ROOT, &part, out, chat));
 	buf_free(&in);
 }
 
@@ -131,7 +132,7 @@ test_metadata_is_made_when_there_is_none(void **state)
 	    SPAN_LIT("g\"1"), (struct span){NULL, 0});
 	buf_init(&out, 0);
 	assert_int_equal(json_parse(&doc, action, sizeof(action) - 1, 2), 0);
-	assert_null(egress_action(&e, &doc, JSON_ROOT, &out, &chat));
+	assert_null(egress_action(&e, &doc, JSON_ROOT, &part, &out, &chat));
 	assert_true(span_eq(buf_span(&out),
 	    SPAN_LIT("{\"op\":\"x\",\"chat_id\":"
 		     "\"c\",\"metadata\":{\"scope_id\":\"g\\\"1\"}}")));
@@ -163,7 +164,7 @@ test_doubled_keys_are_refused(void **state)
 		assert_int_equal(
 		    json_parse(&doc, bad[i], strlen(bad[i]), 2), 0);
 		assert_non_null(
-		    egress_action(&e, &doc, JSON_ROOT, &out, &chat));
+		    egress_action(&e, &doc, JSON_ROOT, &part, &out, &chat));
 	}
 	buf_free(&out);
 	egress_free(&e);
