@@ -265,10 +265,13 @@ unknown_frame(struct gateway *gw, struct span id)
 }
 
 void
-frame_oversized(struct gateway *gw, struct span tail)
+frame_oversized(struct gateway *gw, struct span head, struct span tail)
 {
+	struct span id = salvage(tail);
+
 	gw->count.lines_in++;
-	bad_line(gw, salvage(tail), "it is longer than 1 MiB");
+	bad_line(
+	    gw, id.p != NULL ? id : salvage(head), "it is longer than 1 MiB");
 }
 
 void

@@ -11,7 +11,7 @@ struct gateway;
 void frame_hellos(struct gateway *gw);
 /* A line from the connector, without its newline. */
 void frame_line(struct gateway *gw, struct span line);
-/* A line that was too long to be kept; its last bytes are `tail`. */
-void frame_oversized(struct gateway *gw, struct span tail);
+/* A line that was too long to be kept; of its first and its last bytes. */
+void frame_oversized(struct gateway *gw, struct span head, struct span tail);
 
 #endif

@@ -10,6 +10,8 @@
 /* A frame's payload at most: a connector that batches its lines sends some
  * megabytes; its lines are bounded one by one. */
 #define FRAME_MAX (64U * 1024 * 1024)
+/* What is kept of the beginning of a line that is skipped. */
+#define HEAD_BYTES 512
 /* Lines are gathered into messages of about this size: receivers commonly
  * bound a message at 1 MiB. */
 #define MESSAGE_BYTES (64U * 1024)
@@ -69,6 +71,26 @@ keep_tail(struct wire *w, struct span part)
 	w->taillen = (uint16_t)(keep + part.len);
 }
 
+/* The line that goes on with a part is too long: from now on `line` holds its
+ * first bytes alone, where a bufferId may stand as well. */
+static void
+skip(struct wire *w, struct span part)
+{
+	char head[HEAD_BYTES];
+	struct span line = buf_span(&w->line);
+	size_t n = line.len < sizeof(head) ? line.len : sizeof(head), more;
+
+	more = part.len < sizeof(head) - n ? part.len : sizeof(head) - n;
+	if (n > 0)
+		memcpy(head, line.p, n);
+	memcpy(head + n, part.p, more);
+	w->skipping = 1;
+	w->taillen = 0;
+	keep_tail(w, line);
+	buf_free(&w->line);
+	(void)buf_add(&w->line, head, n + more);
+}
+
 /* Bytes of a line whose end is not here yet. */
 static void
 line_begin(struct gateway *gw, struct span part)
@@ -77,12 +99,8 @@ line_begin(struct gateway *gw, struct span part)
 
 	if (!w->skipping && buf_adds(&w->line, part) == 0)
 		return;
-	if (!w->skipping) {
-		w->skipping = 1;
-		w->taillen = 0;
-		keep_tail(w, buf_span(&w->line));
-		buf_free(&w->line);
-	}
+	if (!w->skipping)
+		skip(w, part);
 	keep_tail(w, part);
 }
 
@@ -95,10 +113,10 @@ line_end(struct gateway *gw, struct span part)
 	line_begin(gw, part);
 	if (w->skipping) {
 		w->skipping = 0;
-		frame_oversized(gw, (struct span){w->tail, w->taillen});
-		return;
-	}
-	frame_line(gw, buf_span(&w->line));
+		frame_oversized(
+		    gw, buf_span(&w->line), (struct span){w->tail, w->taillen});
+	} else
+		frame_line(gw, buf_span(&w->line));
 	if (w->line.cap > MESSAGE_BYTES)
 		buf_free(&w->line);
 	else
@@ -125,7 +143,7 @@ wire_text(struct gateway *gw, struct span text)
 		if (w->skipping || buf_len(&w->line) > 0)
 			line_end(gw, line);
 		else if (line.len > LIMIT_LINE)
-			frame_oversized(gw, line);
+			frame_oversized(gw, line, line);
 		else
 			frame_line(gw, line);
 	}

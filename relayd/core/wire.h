@@ -16,7 +16,8 @@ struct gateway;
 
 struct wire {
 	struct ws_decoder dec;
-	struct buf line;  /* the beginning of a line that is not whole yet */
+	struct buf line;  /* the beginning of a line that is not whole yet; of
+			   * one being skipped, its first bytes */
 	uint8_t skipping; /* inside a line longer than LIMIT_LINE */
 	struct buf lines; /* lines of this turn, to leave as one message */
 	struct buf out;	  /* frames to be written */

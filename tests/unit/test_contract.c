@@ -142,6 +142,55 @@ test_a_line_has_a_mebibyte_at_most(void **state)
 		free(line);
 		world_free(w);
 	}
+	free(first);
+}
+
+/* A line that is too long, in pieces of step bytes. */
+static void
+oversized(struct world *w, const char *head, const char *end, size_t step)
+{
+	size_t len = LIMIT_LINE * 2, hlen = strlen(head), at, n;
+	char *line = malloc(len + strlen(end) + 1), *piece = malloc(step + 1);
+
+	assert_true(line != NULL && piece != NULL);
+	memset(line, 'x', len);
+	memcpy(line, head, hlen);
+	(void)strcpy(line + len, end);
+	len += strlen(end);
+	for (at = 0; at < len; at += n) {
+		n = len - at < step ? len - at : step;
+		memcpy(piece, line + at, n);
+		piece[n] = '\0';
+		world_message(w, piece);
+	}
+	free(line);
+	free(piece);
+}
+
+static void
+test_oversized_lines_are_salvaged_at_both_ends(void **state)
+{
+	static const size_t steps[] = {
+	    7, 600, 65536, LIMIT_LINE, LIMIT_LINE + 1, LIMIT_LINE * 3};
+	struct world *w = *state;
+	size_t i;
+
+	world_up(w);
+	for (i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		buf_reset(&w->lines);
+		oversized(w, "{\"bufferId\":\"first\",\"event\":\"", "\"}\n",
+		    steps[i]);
+		oversized(w, "{\"event\":\"", "\",\"bufferId\":7}\n", steps[i]);
+		oversized(w, "{\"event\":\"", "\"}\n", steps[i]);
+		if (!span_eq(
+			buf_span(&w->lines), SPAN_LIT(ACK("first") ACK("7"))))
+			fail_msg("%zu: %.*s", steps[i], (int)buf_len(&w->lines),
+			    buf_span(&w->lines).p);
+		assert_int_equal(w->gw->count.lines_bad, 3 * (i + 1));
+		assert_int_equal(buf_len(&w->gw->wire.line), 0);
+	}
+	world_event(w, NULL, "c", "after it");
+	assert_int_equal(w->gw->count.lines_bad, 3 * i);
 }
 
 static void
@@ -538,6 +587,7 @@ main(void)
 	    WORLD_TEST(test_unknown_frames_are_acknowledged_where_they_can_be),
 	    WORLD_TEST(test_numeric_ids_are_acknowledged_as_strings),
 	    cmocka_unit_test(test_a_line_has_a_mebibyte_at_most),
+	    WORLD_TEST(test_oversized_lines_are_salvaged_at_both_ends),
 	    WORLD_TEST(test_binary_messages_are_text),
 	    WORLD_TEST(test_each_identity_has_its_hello),
 	    WORLD_TEST(test_descriptors_go_by_platform),

@@ -88,7 +88,7 @@ static void
 test_backoff_grows_and_is_forgiven(void **state)
 {
 	struct world *w = *state;
-	uint64_t most = 0, ms;
+	uint64_t most = 0, least = 30000, ms;
 	int i;
 
 	core_credential(w->gw, 1, 1, "x");
@@ -96,14 +96,17 @@ test_backoff_grows_and_is_forgiven(void **state)
 		link_event(w->gw, LE_DIAL_FAILED, "refused");
 		ms = w->gw->link.next_dial - w->now;
 		assert_in_range(ms, 1, 30000);
-		if (i == 0)
-			assert_in_range(ms, 1, 1000);
+		if (i < 5) /* it doubles */
+			assert_in_range(ms, 1, 1000U << i);
+		else if (ms < least)
+			least = ms;
 		if (ms > most)
 			most = ms;
 		world_time(w, ms);
 		assert_int_equal(w->gw->link.state, LINK_DIAL);
 	}
 	assert_in_range(most, 20000, 30000);
+	assert_in_range(least, 1, 3000); /* full jitter */
 	world_up(w);
 	world_time(w, 10000); /* ten seconds are no health */
 	link_event(w->gw, LE_LOST, "reset");
@@ -167,6 +170,9 @@ test_keepalive(void **state)
 	memcpy(pong + n, "relayd", 6);
 	(void)wire_input(w->gw, pong, n + 6, 1 << 20);
 	assert_int_equal(w->gw->link.rtt_ms, 59000);
+	assert_int_equal(w->pings, 1); /* no other before the pong */
+	world_time(w, 1000);
+	assert_int_equal(w->pings, 2);
 	world_time(w, 62000); /* dead */
 	assert_string_equal(w->state, "retrying");
 	assert_non_null(strstr(w->gw->link.reason, "no pong"));
