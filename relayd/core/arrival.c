@@ -279,13 +279,19 @@ arrival_learn(struct gateway *gw, struct span line, struct session *s)
 {
 	struct json_doc *doc = &gw->core->doc;
 	struct origin o;
-	int event;
+	const char *why = "neither";
+	int event, forward;
 
 	if (json_parse(doc, line.p, line.len, 3) == -1)
 		return;
 	if (doc->full)
 		(void)json_parse(doc, line.p, line.len, 1);
 	event = json_get(doc, JSON_ROOT, "event");
-	if (event != -1 && origin_event(gw, event, &o) == NULL)
+	forward = json_get(doc, JSON_ROOT, "forward");
+	if (event != -1)
+		why = origin_event(gw, event, &o);
+	else if (forward != -1)
+		why = origin_forward(gw, forward, &o);
+	if (why == NULL)
 		learn(gw, &s->chat, &o);
 }

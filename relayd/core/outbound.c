@@ -527,6 +527,7 @@ outbound_result(struct gateway *gw, int request_id, int result)
 	const struct json_doc *doc = &gw->core->doc;
 	struct hnode *n;
 	struct outbound *o;
+	struct span raw = json_raw(doc, result);
 	uint64_t epoch, id;
 	int success;
 
@@ -542,12 +543,14 @@ outbound_result(struct gateway *gw, int request_id, int result)
 	    offsetof(struct outbound, by_id));
 	if (!o->queued)
 		return;
-	success = json_get(doc, result, "success");
+	success = json_enter(&doc, &result, &gw->core->part) == -1
+	    ? -1
+	    : json_get(doc, result, "success");
 	if (success != -1 && doc->node[success].type == JSON_TRUE)
 		gw->count.outbound_ok++;
 	else
 		gw->count.outbound_failed++;
-	answer(gw, o, json_raw(doc, result));
+	answer(gw, o, raw);
 	rearm(gw);
 	link_check_drained(gw);
 }

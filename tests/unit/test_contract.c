@@ -393,6 +393,30 @@ test_results_come_as_they_are(void **state)
 	assert_int_equal(w->gw->count.outbound_ok, 1);
 }
 
+static void
+test_large_results_come_as_they_are(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, HELLO);
+	char many[2048], text[4096], line[512], id[64];
+
+	world_up(w);
+	put_numbers(many, sizeof(many), 400);
+	agent_says(a, ASK "{\"op\":\"send\"}}");
+	(void)snprintf(line, sizeof(line), "%.*s", (int)buf_len(&w->lines),
+	    buf_span(&w->lines).p);
+	assert_int_equal(
+	    sscanf(strstr(line, "requestId"), "requestId\":\"%63[^\"]", id), 1);
+	(void)snprintf(text, sizeof(text),
+	    "{\"type\":\"outbound_result\",\"requestId\":\"%s\",\"result\":{"
+	    "\"x\":[%s],\"success\":true}}\n",
+	    id, many);
+	world_message(w, text);
+	assert_true(holds(&a->in, ",399],\"success\":true}}\n"));
+	assert_int_equal(w->gw->count.outbound_ok, 1);
+	assert_int_equal(w->gw->count.outbound_failed, 0);
+}
+
 /* More members than we keep the places of. */
 static void
 test_large_actions_are_passed_on(void **state)
@@ -595,6 +619,7 @@ main(void)
 	    WORLD_TEST(test_a_descriptor_with_many_parts),
 	    WORLD_TEST(test_what_is_not_named_goes_untouched),
 	    WORLD_TEST(test_results_come_as_they_are),
+	    WORLD_TEST(test_large_results_come_as_they_are),
 	    WORLD_TEST(test_large_actions_are_passed_on),
 	    WORLD_TEST(test_limits_are_the_chats_platforms),
 	    WORLD_TEST(test_the_default_is_the_first_hello),

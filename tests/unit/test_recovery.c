@@ -227,6 +227,28 @@ test_scope_is_learned_from_the_journal(void **state)
 	assert_true(holds(&w->lines, "\"scope_id\":\"g1\""));
 }
 
+/* {"type":2,"channel_id":"c1","guild_id":"g7","data":{"name":"x"}} */
+static void
+test_scope_is_learned_from_a_forward_in_the_journal(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, HELLO);
+
+	world_up(w);
+	world_message(w,
+	    "{\"type\":\"passthrough_forward\",\"bufferId\":\"f1\",\"forward\":"
+	    "{\"platform\":\"discord\",\"botId\":\"1\",\"bodyB64\":"
+	    "\"eyJ0eXBlIjoy"
+	    "LCJjaGFubmVsX2lkIjoiYzEiLCJndWlsZF9pZCI6Imc3IiwiZGF0YSI6eyJuYW1lI"
+	    "joieCJ9fQ==\"}}\n");
+	assert_true(holds(&a->in, "\"passthrough_forward\""));
+	restart(w, 1);
+	rejoin(a, HELLO);
+	world_up(w);
+	agent_says(a, SEND, "r1");
+	assert_true(holds(&w->lines, "\"scope_id\":\"g7\""));
+}
+
 /* Ids are never used twice, though nothing of the event is left. */
 static void
 test_numbers_go_on(void **state)
@@ -499,6 +521,7 @@ main(void)
 	    WORLD_TEST(test_marks_survive),
 	    WORLD_TEST(test_requeued_survives),
 	    WORLD_TEST(test_scope_is_learned_from_the_journal),
+	    WORLD_TEST(test_scope_is_learned_from_a_forward_in_the_journal),
 	    WORLD_TEST(test_numbers_go_on),
 	    WORLD_TEST(test_journal_is_written_before_the_ack_leaves),
 	    WORLD_TEST(test_acks_wait_for_the_wire),
