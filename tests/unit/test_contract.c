@@ -530,6 +530,33 @@ test_operators_are_held_to_the_descriptor(void **state)
 	    w->gw, SPAN_LIT("{\"op\":\"send\",\"content\":\"123\"}"), 77));
 }
 
+/* An answer that brings much goes to who asked, too. */
+static void
+test_a_large_answer_goes_to_who_asked(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, HELLO),
+			   *b = world_agent(w, HELLO), *asks;
+	char many[2048], text[4096];
+
+	world_up(w);
+	describe(w, "\"platform\":\"discord\",\"supported_ops\":[\"prompt\"]");
+	world_event(w, NULL, "c1", "first");
+	asks = holds(&a->in, "first") ? b : a;
+	agent_says(asks,
+	    ASK "{\"op\":\"prompt\",\"chat_id\":\"c1\",\"prompt_id\":\"p7\"}}");
+	put_numbers(many, sizeof(many), 400);
+	(void)snprintf(text, sizeof(text),
+	    "{\"type\":\"inbound\",\"event\":{\"context\":[%s],\"text\":"
+	    "\"answer\",\"prompt_response\":{\"prompt_id\":\"p7\"},\"source\":"
+	    "{\"platform\":\"discord\",\"chat_id\":\"c1\",\"chat_type\":"
+	    "\"group\",\"user_id\":\"u1\"}}}\n",
+	    many);
+	world_message(w, text);
+	assert_true(holds(&asks->in, "\"answer\""));
+	assert_true(holds(&asks->in, "\"agent:main:discord:group:c1:u1\""));
+}
+
 /* --- interrupts --- */
 
 /* A turn goes on after its event was acknowledged. */
@@ -624,6 +651,7 @@ main(void)
 	    WORLD_TEST(test_limits_are_the_chats_platforms),
 	    WORLD_TEST(test_the_default_is_the_first_hello),
 	    WORLD_TEST(test_operators_are_held_to_the_descriptor),
+	    WORLD_TEST(test_a_large_answer_goes_to_who_asked),
 	    WORLD_TEST(test_interrupts_find_who_had_the_session),
 	    WORLD_TEST(test_an_interrupt_that_cannot_leave_is_told),
 	    WORLD_TEST(test_agents_are_told_of_a_stop),
