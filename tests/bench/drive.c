@@ -32,6 +32,9 @@
 /* Events go round this many chats: more than one session, few enough that
  * each has several events open. */
 #define CHATS 32
+/* Events that wait for acknowledgements: a quarter of the default journal.
+ * At a half of it relayd asks that it be spared. */
+#define OPEN 4096
 /* One write while pushing. */
 #define BLOCK (256U * 1024)
 /* A run that makes no progress for this long has failed. */
@@ -64,7 +67,10 @@ refill(void *arg, const char **p)
 	struct drive *d = arg;
 	struct run *r = &d->run;
 	uint64_t i, left = r->first + r->n - r->next;
+	uint64_t room = r->first + r->acked + OPEN - r->next;
 
+	if (left > room)
+		left = room;
 	if (left > d->block_events)
 		left = d->block_events;
 	for (i = 0; i < left; i++)
@@ -178,8 +184,12 @@ do_inbound(struct drive *d, uint64_t n, uint64_t unused)
 		return;
 	d->peer.refill = refill;
 	peer_flush(&d->peer);
-	while (d->run.acked < n && alive(d, &acked, &since))
+	while (d->run.acked < n && alive(d, &acked, &since)) {
 		(void)peer_turn(&d->peer, 100000000U, -1);
+		/* Acknowledgements made room. */
+		if (d->peer.blocklen == 0)
+			peer_flush(&d->peer);
+	}
 	d->peer.refill = NULL;
 	if (d->run.acked < n)
 		return;

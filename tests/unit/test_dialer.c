@@ -399,6 +399,24 @@ budget(void **state)
 	assert_int_equal(fake.ndial, 1);
 }
 
+/* What may begin at once and what comes back within a second are together no
+ * more than the budget, whatever it is. */
+static void
+no_second_more(void **state)
+{
+	struct dialer *d = *state;
+	const struct rate *r = &d->jobs->rate;
+	uint32_t per_s;
+
+	for (per_s = 2; per_s <= 1000; per_s++) {
+		dial_jobs_rate(d->jobs, per_s);
+		assert_in_range(r->burst + r->per_s, 2, per_s);
+		/* And most of it is had. */
+		assert_true(r->per_s * 2 >= per_s - 1);
+		assert_true(r->milli <= r->burst * UINT64_C(1000));
+	}
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -411,6 +429,7 @@ main(void)
 	    T(settings_change),
 	    T(the_dead),
 	    T(budget),
+	    T(no_second_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
