@@ -222,7 +222,8 @@ def test_an_interrupt_ends_the_program(busy, eager, run):
     eager.interrupt(key, "c1")
     eager.wait_all_acked()
     assert log_of(busy) == [key, "stopped"]
-    assert not eager.outbounds and "interrupted" in program.told
+    assert not eager.outbounds
+    program.wait_told("interrupted")
 
 
 def test_two_of_them_share_the_work(busy, eager, run):
