@@ -86,6 +86,15 @@ link_wishes_end(struct gateway *gw)
 		    "the gateway was taken out of the configuration");
 }
 
+/* It closes for a new connection: the connector was told no more than that we
+ * leave, or has not said that it keeps what comes. */
+static int
+is_replaced(const struct link *l)
+{
+	return (l->state == LINK_DRAIN || l->state == LINK_CLOSE) &&
+	    l->idle != TOLD_ACKED;
+}
+
 /* Each returns NULL, or why it cannot be; who is for the reason. */
 
 static const char *
@@ -98,8 +107,7 @@ wish_idle(struct gateway *gw, const char *who)
 		return NULL;
 	if (l->state == LINK_DORMANT)
 		return "it is dormant; wake it first";
-	if ((l->state == LINK_DRAIN || l->state == LINK_CLOSE) &&
-	    l->idle != TOLD_ACKED)
+	if (is_replaced(l))
 		return "it is being connected anew; try again";
 	if (!link_is_up(gw) && l->state != LINK_CLOSE)
 		return "it is not connected, so that the connector cannot be "
@@ -129,6 +137,8 @@ wish_dormant(struct gateway *gw, const char *who)
 {
 	char why[LIMIT_REASON + 1];
 
+	if (is_replaced(&gw->link))
+		return "it is being connected anew; try again";
 	(void)snprintf(
 	    why, sizeof(why), "as %s asked; dials again after 60 s", who);
 	link_sleep(gw, AFTER_DORMANT, why);

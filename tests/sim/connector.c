@@ -54,7 +54,7 @@ connector_begin(struct world *w)
 	w->connections++;
 	w->reading = 1;
 	w->shaken = w->live = w->idle_asked = w->idle_acked = 0;
-	w->idle_told = w->leaving = 0;
+	w->idle_told = 0;
 	w->closed = w->closing = w->stalled = w->silent = 0;
 	w->hellos = 0;
 	w->greeting = w->conf;

@@ -179,8 +179,6 @@ on_state(void *arg, struct gateway *gw)
 		return;
 	trace(w, "link: %s (%s): %s", link_public(gw), link_phase(gw),
 	    gw->link.reason);
-	if (gw->link.state == LINK_DRAIN && gw->link.after == AFTER_DIAL)
-		w->leaving = 1;
 	if (gw->link.state == LINK_WAIT)
 		on_wait(w);
 	if (gw->link.state == LINK_DORMANT && w->state != LINK_DORMANT)

@@ -208,8 +208,7 @@ sleeps_only_after_ack(struct world *w)
 	const struct link *l = &w->gw->link;
 	int sleeps = l->after == AFTER_IDLE || l->after == AFTER_DORMANT;
 
-	MUST(w->up_at == 0 || w->leaving || l->state != LINK_CLOSE || !sleeps ||
-		w->idle_told,
+	MUST(w->up_at == 0 || l->state != LINK_CLOSE || !sleeps || w->idle_told,
 	    "it closes to sleep, and the connector has not acknowledged");
 }
 

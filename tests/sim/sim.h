@@ -259,7 +259,6 @@ struct world {
 	uint8_t woken;	     /* the same, and it may end being dormant */
 	uint64_t dormant_at, alone_since;
 	uint8_t was_alone;
-	uint8_t leaving;  /* the connection ends in any case: settings */
 	uint8_t in_close; /* a 4401 is being handed over */
 	uint64_t hurried; /* last dial at once after a refusal; 0: never */
 	uint64_t wait[WAITS];

@@ -191,6 +191,26 @@ test_dormant_at_once(void **state)
 	}
 }
 
+/* A link that closes for new settings was acknowledged nothing. */
+static void
+test_dormant_while_replaced(void **state)
+{
+	struct world *w = *state;
+
+	world_up(w);
+	core_gateway_change(w->gw, &w->conf);
+	assert_int_equal(w->gw->link.state, LINK_DRAIN);
+	assert_non_null(strstr(wish(w, WISH_DORMANT), "try again"));
+	assert_int_equal(w->wishes, 0);
+	world_time(w, 2000); /* no ack came */
+	assert_int_equal(w->gw->link.state, LINK_CLOSE);
+	assert_non_null(strstr(wish(w, WISH_DORMANT), "try again"));
+	world_close(w, 1000, "");
+	assert_string_equal(w->state, "connecting");
+	assert_null(wish(w, WISH_DORMANT)); /* nothing is connected */
+	granted(w);
+}
+
 /* What happens while its ack is waited for. */
 static void
 test_dormant_meanwhile(void **state)
@@ -443,6 +463,7 @@ main(void)
 	    WORLD_TEST(test_dormant_is_woken),
 	    WORLD_TEST(test_dormant_without_ack),
 	    cmocka_unit_test(test_dormant_at_once),
+	    WORLD_TEST(test_dormant_while_replaced),
 	    WORLD_TEST(test_dormant_meanwhile),
 	    WORLD_TEST(test_disable_and_enable),
 	    WORLD_TEST(test_disabled_twice),
