@@ -92,6 +92,9 @@
 #define LIMIT_SEEN_BYTES (64 + LIMIT_SEEN * 16)
 /* Bytes of a bufferId: the connector's are some 40. */
 #define LIMIT_BUFFER_ID 256
+/* Of one that is too long, so that its event is refused: still acknowledged, so
+ * that the connector's replay goes on. */
+#define LIMIT_BUFFER_ID_REFUSED 4096
 /* Sessions remembered without open events, least recently used out: placement
  * alone depends on them. */
 #define LIMIT_SESSIONS 65536

@@ -179,26 +179,26 @@ agent_text(struct gateway *gw, const struct arrival *in, struct span ours,
 	return 0;
 }
 
-const char *
+int
 arrival_cid(struct gateway *gw, const struct json_doc *doc, int node,
-    char scratch[LIMIT_BUFFER_ID], struct cid *cid)
+    char *scratch, size_t cap, struct cid *cid)
 {
 	cid->text = (struct span){"", 0};
 	cid->hash[0] = cid->hash[1] = 0;
 	cid->plain = 0;
 	if (node == -1 || doc->node[node].type == JSON_NULL)
-		return NULL;
+		return 0;
 	cid->plain = (doc->node[node].esc & JSON_ESC_VAL) == 0;
 	cid->text = doc->node[node].type == JSON_NUMBER
 	    ? json_raw(doc, node)
-	    : json_str(doc, node, scratch, LIMIT_BUFFER_ID);
-	if (cid->text.p == NULL || cid->text.len > LIMIT_BUFFER_ID)
-		return "bufferId is no string of at most 256 bytes";
+	    : json_str(doc, node, scratch, cap);
+	if (cid->text.p == NULL || cid->text.len > cap)
+		return -1;
 	if (cid->text.len > 0) {
 		seen_hash(&gw->delivery.journal.seen, cid->text, cid->hash);
 		seen_soon(&gw->delivery.journal.seen, cid->hash[0]);
 	}
-	return NULL;
+	return 0;
 }
 
 static void
@@ -254,15 +254,17 @@ arrival_event(struct gateway *gw, const struct arrival *in)
 	o.prompt_id = (struct span){NULL, 0};
 	gw->count.events_in++;
 	gw->link.last_event = gw->core->now;
+	if (gw->delivery.hushed) /* the connector was asked to keep it */
+		pressure_check(gw);
 	if (pressure_too_long(gw, in->line.len))
 		return "it does not fit into the journal";
 	if (!pressure_room(gw, in->line.len)) {
 		gw->count.events_left++;
 		return NULL;
 	}
-	if ((why = arrival_cid(
-		 gw, &gw->core->doc, in->buffer_id, scratch, &cid)) != NULL)
-		return why;
+	if (arrival_cid(gw, &gw->core->doc, in->buffer_id, scratch,
+		sizeof(scratch), &cid) == -1)
+		return "bufferId is no string of at most 256 bytes";
 	why = in->event != -1 ? origin_event(gw, in->event, &o)
 			      : origin_forward(gw, in->forward, &o);
 	if (why != NULL)

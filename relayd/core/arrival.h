@@ -26,10 +26,10 @@ struct arrival {
 };
 
 /* The connector's bufferId at a node of doc (-1: none, which gives an empty
- * text): a string, or a number to be acknowledged as one.  NULL, or what is
- * wrong with it. */
-const char *arrival_cid(struct gateway *gw, const struct json_doc *doc,
-    int node, char scratch[LIMIT_BUFFER_ID], struct cid *cid);
+ * text): a string, or a number to be acknowledged as one, of at most cap bytes,
+ * perhaps unescaped into scratch.  0, or -1 when it is none. */
+int arrival_cid(struct gateway *gw, const struct json_doc *doc, int node,
+    char *scratch, size_t cap, struct cid *cid);
 /* An event arrived: delivered, or recognised.  NULL, or why the line is bad. */
 const char *arrival_event(struct gateway *gw, const struct arrival *in);
 /* Learn from an event's line, found in the journal, what an answer to it needs

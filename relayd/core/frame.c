@@ -227,20 +227,25 @@ scanned_id(const struct json_doc *doc, struct span line)
 }
 
 /* Acknowledge what can never be taken, by its bufferId as it stands in the
- * line.  Whether there was one. */
-static int
+ * line.  What to tell of it. */
+static const char *
 discharge(struct gateway *gw, struct span raw)
 {
 	struct json_doc *part = &gw->core->part;
-	char scratch[LIMIT_BUFFER_ID];
+	char scratch[LIMIT_BUFFER_ID_REFUSED];
 	struct cid cid;
 
-	if (raw.p == NULL || json_parse(part, raw.p, raw.len, 0) == -1 ||
-	    arrival_cid(gw, part, JSON_ROOT, scratch, &cid) != NULL ||
-	    cid.text.len == 0)
-		return 0;
+	if (raw.p == NULL)
+		return "";
+	if (json_parse(part, raw.p, raw.len, 0) == -1 ||
+	    arrival_cid(gw, part, JSON_ROOT, scratch, sizeof(scratch), &cid) ==
+		-1)
+		return "; its bufferId cannot be acknowledged, so that the "
+		       "connector's replay may wait for it";
+	if (cid.text.len == 0)
+		return "";
 	delivery_salvage(gw, &cid);
-	return 1;
+	return "; its bufferId is acknowledged";
 }
 
 static void
@@ -249,7 +254,7 @@ bad_line(struct gateway *gw, struct span id, const char *why)
 	gw->count.lines_bad++;
 	core_remark(gw, LOG_WARNING, "bad_line",
 	    "a line from the connector was skipped: %s%s", why,
-	    discharge(gw, id) ? "; its bufferId is acknowledged" : "");
+	    discharge(gw, id));
 }
 
 /* A type of a later version.  With a bufferId it was kept for us, and nothing
@@ -257,11 +262,13 @@ bad_line(struct gateway *gw, struct span id, const char *why)
 static void
 unknown_frame(struct gateway *gw, struct span id)
 {
+	const char *id_said = discharge(gw, id);
+
 	gw->count.unknown_frames++;
-	if (discharge(gw, id))
+	if (id_said[0] != '\0')
 		core_remark(gw, LOG_WARNING, "unknown_frame",
-		    "a frame of a type that is not known was skipped; its "
-		    "bufferId is acknowledged");
+		    "a frame of a type that is not known was skipped%s",
+		    id_said);
 }
 
 void

@@ -54,14 +54,14 @@ judge(struct gateway *gw)
 
 	if (now <= room / 2 && !ds->hushed && !ds->paused)
 		return;
-	pause = now > (ds->paused ? room / 2 : room / 4 * 3);
+	/* A handshake is heard to its end, and so is a close; a new connection
+	 * is read until it brings an event. */
+	pause = link_is_up(gw) && now > (ds->paused ? room / 2 : room / 4 * 3);
 	if (ds->hushed ? now <= room / 4 : now > room / 2) {
 		ds->hushed = !ds->hushed;
 		link_pressure(gw, ds->hushed);
 	}
-	/* Said again while it holds: the connection may be a new one.  But a
-	 * handshake is heard to its end. */
-	if ((pause && link_is_up(gw)) || (!pause && ds->paused))
+	if (pause != ds->paused)
 		gw->core->io->link_read(gw->core->arg, gw, !pause);
 	ds->paused = pause != 0;
 }

@@ -76,6 +76,39 @@ test_salvaged_is_only_what_can_be_an_id(void **state)
 	assert_false(holds(&w->lines, "inbound_ack"));
 }
 
+/* Also one that is too long for an event: it would hold up the replay. */
+static void
+test_salvaged_is_an_overlong_id(void **state)
+{
+	static const struct {
+		size_t len;
+		int events, acks;
+	} rows[] = {{LIMIT_BUFFER_ID + 1, 0, 1},
+	    {LIMIT_BUFFER_ID_REFUSED, 0, 1},
+	    {LIMIT_BUFFER_ID_REFUSED + 1, 0, 0}, {LIMIT_BUFFER_ID, 1, 0}};
+	struct world *w = *state;
+	struct world_agent *a = world_agent(w, HELLO);
+	char line[LIMIT_BUFFER_ID_REFUSED + 400];
+	size_t i;
+
+	world_up(w);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		buf_reset(&a->in);
+		buf_reset(&w->lines);
+		(void)snprintf(line, sizeof(line),
+		    "{\"type\":\"inbound\",\"bufferId\":\"%0*d\",\"event\":"
+		    "{\"text\":\"x\",\"message_type\":\"text\",\"source\":"
+		    "{\"platform\":\"discord\",\"chat_id\":\"c%zu\","
+		    "\"chat_type\":\"group\",\"user_id\":\"u1\"}}}\n",
+		    (int)rows[i].len, 7, i);
+		world_message(w, line);
+		assert_int_equal(
+		    count(&a->in, "\"text\":\"x\""), rows[i].events);
+		assert_int_equal(count(&w->lines, "inbound_ack"), rows[i].acks);
+	}
+	assert_int_equal(w->gw->count.lines_bad, 3);
+}
+
 /* What is JSON and no frame: its own id, whatever form it has, and no other;
  * also of a frame that we do not know. */
 static void
@@ -469,6 +502,8 @@ test_pressure_outlasts_the_connection(void **state)
 	w->reading = 1; /* as a new connection begins */
 	world_up(w);
 	assert_true(w->reading);
+	/* It is read: when it falls silent, that is noticed. */
+	assert_false(w->gw->delivery.paused);
 	world_event(w, "b1", "c1", "one more");
 	assert_false(w->reading);
 }
@@ -547,6 +582,7 @@ main(void)
 	    WORLD_TEST(test_lines_across_messages_and_several_in_one),
 	    WORLD_TEST(test_bad_lines_are_skipped_and_salvaged),
 	    WORLD_TEST(test_salvaged_is_only_what_can_be_an_id),
+	    WORLD_TEST(test_salvaged_is_an_overlong_id),
 	    WORLD_TEST(test_salvaged_is_the_lines_own_id),
 	    WORLD_TEST(test_salvage_leaves_what_an_agent_has),
 	    WORLD_TEST(test_event_with_more_members_than_a_doc_holds),
