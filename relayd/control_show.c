@@ -89,12 +89,15 @@ static int
 compare_picks(const void *pa, const void *pb)
 {
 	const struct pick *a = pa, *b = pb;
+	int later = (a->s->last > b->s->last) - (a->s->last < b->s->last);
 
 	if ((a->s->open > 0) != (b->s->open > 0))
 		return a->s->open > 0 ? -1 : 1;
-	if (a->s->open > 0 && a->oldest != b->oldest)
+	if (a->s->open == 0)
+		return -later;
+	if (a->oldest != b->oldest)
 		return a->oldest < b->oldest ? -1 : 1;
-	return (a->s->last < b->s->last) - (a->s->last > b->s->last);
+	return later;
 }
 
 /* Sort, and keep those that stand first. */

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -50,6 +51,7 @@ def test_sessions(relayd, connector):
         delivery = agent.inbound(chat)
         if chat == "c2":
             agent.ack(delivery)
+        time.sleep(0.002)   # they are sorted by milliseconds
     until(lambda: relayd.gateway()["queue"]["events"] == 2, "one ack")
     text = ok(relayd, "show", "sessions", "main")
     assert text.split("\n", 1)[0].split() == [

@@ -387,6 +387,9 @@ def mints(stage, since):
 def accused_minting(stage, why, act, granted=0):
     """The engine asks relay-authd for what it must not get: it is killed, and
     nothing but `granted` tokens was minted before."""
+    # relay-authd tells of a token after it has sent it.
+    relay.until(lambda: "".join(stage.relayd.lines).count("event=mint ")
+                >= stage.connector.counters["dials"], "all to be told")
     mark = stage.relayd.log_mark()
 
     def held(p):

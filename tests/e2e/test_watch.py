@@ -79,7 +79,7 @@ class Screen:
     def ended(self):
         """Await its end; its exit status, negative for a signal."""
         code = self.process.wait(TIMEOUT_S)
-        until(lambda: self.text.endswith(LEAVE) or LEAVE in self.text,
+        until(lambda: self.text.count(LEAVE) == self.text.count(ENTER),
               "the terminal to be left")
         return code
 
