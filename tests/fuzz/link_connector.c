@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The connector's side: what it sends, and what it thinks of what it reads. */
+#include "../core_wire.h"
 #include "link_world.h"
 #include "pressure.h"
 
@@ -242,27 +243,14 @@ on_frame(struct world *w, const struct ws_event *ev)
 void
 connector_read(struct world *w, size_t n)
 {
-	struct buf *b = &w->from_core;
-	struct span out = wire_output(w->gw);
-	struct ws_event ev;
-	size_t used;
+	size_t left = wire_output(w->gw).len;
 
-	if (out.len < n)
-		n = out.len;
-	if (n == 0 || !w->connected)
+	if (left == 0 || n == 0 || !w->connected)
 		return;
 	CHECK(!w->closed); /* a close frame is the last one */
-	CHECK(out.len <= LIMIT_LINK_QUEUE + LIMIT_LINE);
-	CHECK(buf_add(b, out.p, n) == 0);
-	wire_written(w->gw, n);
-	do {
-		ws_decode(
-		    &w->dec, b->p + b->off, buf_len(b), SIZE_MAX, &used, &ev);
-		if (ev.type != WS_EV_MORE)
-			on_frame(w, &ev);
-		buf_drain(b, used);
-	} while (ev.type != WS_EV_MORE && ev.type != WS_EV_CLOSE);
-	CHECK(!w->closed || buf_len(b) == 0);
+	CHECK(left <= LIMIT_LINK_QUEUE + LIMIT_LINE);
+	core_wire_read(w->gw, n, &w->from_core, &w->dec, on_frame, w);
+	CHECK(!w->closed || buf_len(&w->from_core) == 0);
 }
 
 /* The connection ends: requests of which a part was read count as written. */

@@ -3,46 +3,11 @@
 #include "link_world.h"
 #include "../core_clock.h"
 
-static void
-ask(struct world *w, enum asked what)
+void
+world_asked(struct world *w, enum asked what)
 {
 	CHECK(!w->connected);
 	w->asked = what;
-}
-
-static void
-on_dial(void *arg, struct gateway *gw)
-{
-	(void)gw;
-	ask(arg, ASKED_DIAL);
-}
-
-static void
-on_tls(void *arg, struct gateway *gw)
-{
-	(void)gw;
-	ask(arg, ASKED_TLS);
-}
-
-static void
-on_mint(void *arg, struct gateway *gw)
-{
-	(void)gw;
-	ask(arg, ASKED_MINT);
-}
-
-static void
-on_upgrade(void *arg, struct gateway *gw)
-{
-	(void)gw;
-	ask(arg, ASKED_UPGRADE);
-}
-
-static void
-on_ask(void *arg, struct gateway *gw)
-{
-	(void)gw;
-	ask(arg, ASKED_TIME);
 }
 
 static void
@@ -162,11 +127,11 @@ on_tap(void *arg, struct gateway *gw, enum tap_dir dir, struct span line)
 }
 
 static const struct core_io world_io = {
-    .dial = on_dial,
-    .tls = on_tls,
-    .mint = on_mint,
-    .upgrade = on_upgrade,
-    .ask = on_ask,
+    .dial = asked_dial,
+    .tls = asked_tls,
+    .mint = asked_mint,
+    .upgrade = asked_upgrade,
+    .ask = asked_time,
     .drop = on_drop,
     .link_output = on_output,
     .link_read = on_read,

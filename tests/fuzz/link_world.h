@@ -11,6 +11,7 @@
 #ifndef LINK_WORLD_H
 #define LINK_WORLD_H
 
+#include "../core_asked.h"
 #include "agent.h"
 #include "core.h"
 #include "fuzz.h"
@@ -47,16 +48,6 @@ struct request {
 	int8_t slot; /* -1: nobody waits for it */
 	uint8_t answered;
 	uint8_t operator;
-};
-
-/* What the core asked for last, and was not answered. */
-enum asked {
-	ASKED_NOTHING,
-	ASKED_DIAL,
-	ASKED_TLS,
-	ASKED_MINT,
-	ASKED_UPGRADE,
-	ASKED_TIME
 };
 
 /* One of our events. */

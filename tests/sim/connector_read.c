@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What the connector reads, and thinks of it. */
+#include "../core_wire.h"
 #include "invariant.h"
 #include "sim.h"
 
@@ -118,23 +119,6 @@ read_frame(struct world *w, const struct ws_event *ev)
 void
 connector_read(struct world *w, size_t n)
 {
-	struct buf *b = &w->from_core;
-	struct span out = wire_output(w->gw);
-	struct ws_event ev;
-	size_t used;
-
-	if (out.len < n)
-		n = out.len;
-	if (n == 0 || !w->connected)
-		return;
-	(void)buf_add(b, out.p, n);
-	wire_written(w->gw, n);
-	do {
-		ws_decode(
-		    &w->dec, b->p + b->off, buf_len(b), SIZE_MAX, &used, &ev);
-		if (ev.type != WS_EV_MORE)
-			read_frame(w, &ev);
-		buf_drain(b, used);
-	} while (ev.type != WS_EV_MORE && ev.type != WS_EV_CLOSE &&
-	    ev.type != WS_EV_ERROR);
+	if (n > 0 && w->connected && wire_output(w->gw).len > 0)
+		core_wire_read(w->gw, n, &w->from_core, &w->dec, read_frame, w);
 }

@@ -20,8 +20,8 @@ meets_doom(struct world *w)
 	return 1;
 }
 
-static void
-ask(struct world *w, enum asked what)
+void
+world_asked(struct world *w, enum asked what)
 {
 	disabled_never_dials(w);
 	one_dial_at_a_time(w);
@@ -40,21 +40,7 @@ on_dial(void *arg, struct gateway *gw)
 	dormant_holds_the_dial(w);
 	w->tries++;
 	w->sure++;
-	ask(w, ASKED_DIAL);
-}
-
-static void
-on_tls(void *arg, struct gateway *gw)
-{
-	(void)gw;
-	ask(arg, ASKED_TLS);
-}
-
-static void
-on_mint(void *arg, struct gateway *gw)
-{
-	(void)gw;
-	ask(arg, ASKED_MINT);
+	world_asked(w, ASKED_DIAL);
 }
 
 static void
@@ -64,14 +50,7 @@ on_upgrade(void *arg, struct gateway *gw)
 
 	(void)gw;
 	w->other = 0;
-	ask(w, ASKED_UPGRADE);
-}
-
-static void
-on_ask(void *arg, struct gateway *gw)
-{
-	(void)gw;
-	ask(arg, ASKED_TIME);
+	world_asked(w, ASKED_UPGRADE);
 }
 
 static void
@@ -282,10 +261,10 @@ on_tap(void *arg, struct gateway *gw, enum tap_dir dir, struct span line)
 
 static const struct core_io sim_io = {
     .dial = on_dial,
-    .tls = on_tls,
-    .mint = on_mint,
+    .tls = asked_tls,
+    .mint = asked_mint,
     .upgrade = on_upgrade,
-    .ask = on_ask,
+    .ask = asked_time,
     .drop = on_drop,
     .link_output = on_output,
     .link_read = on_read,

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../core_asked.h"
 #include "agent.h"
 #include "core.h"
 #include "journal_head.h"
@@ -37,17 +38,6 @@
 #define BUFFER_ID  64
 #define USED	   1024		/* bufferIds of the core's that are kept */
 #define MEMORY	   (128 * 1024) /* of a journal at most */
-
-/* What the core asked for last, and was not answered (as in the fuzzer's
- * world, whose audit reads it). */
-enum asked {
-	ASKED_NOTHING,
-	ASKED_DIAL,
-	ASKED_TLS,
-	ASKED_MINT,
-	ASKED_UPGRADE,
-	ASKED_TIME
-};
 
 /* How the connector, and the way to it, take a dial. */
 enum mood {
