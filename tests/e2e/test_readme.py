@@ -26,6 +26,7 @@ INSTALLED = {"sbin/relayd", "sbin/relay-authd", "sbin/relay-xchg",
              "lib/systemd/system/relayd.service",
              "lib/sysusers.d/relayd.conf", "lib/tmpfiles.d/relayd.conf",
              "share/doc/relayd/examples/relayd.yaml",
+             "share/doc/relayd/examples/agent.c",
              "share/doc/relayd/examples/agent.py",
              "share/doc/relayd/examples/agent.sh"}
 
