@@ -102,11 +102,17 @@ def from_mdoc(line):
     return options_of(re.sub(r"\bFl (-?[a-z][\w-]*)", r" -\1 ", line))
 
 
-def help_of_ctl(*words):
+def run(program, *words):
+    """A program by itself: (exit status, all that it said)."""
     done = subprocess.run(
-        [str(relay.BUILD / "relay-ctl"), *words], text=True, check=False,
-        capture_output=True, timeout=relay.TIMEOUT_S, env={"PATH": "/bin"})
-    return done.stdout + done.stderr
+        [str(relay.BUILD / program), *words], text=True, check=False,
+        capture_output=True, timeout=relay.TIMEOUT_S,
+        env={"PATH": "/bin", "ASAN_OPTIONS": "detect_leaks=0"})
+    return done.returncode, done.stdout + done.stderr
+
+
+def help_of_ctl(*words):
+    return run("relay-ctl", *words)[1]
 
 
 def commands():
@@ -152,11 +158,10 @@ def test_what_can_be_shown():
 
 
 def test_options_of_relayd():
-    done = subprocess.run([str(relay.BUILD / "relayd"), "-?"], text=True,
-                          capture_output=True, check=False,
-                          timeout=relay.TIMEOUT_S)
-    letters = {f"-{c}" for word in
-               re.findall(r"\[-([a-z]+)", done.stderr) for c in word}
+    status, said = run("relayd", "-?")
+    letters = {f"-{c}" for word in re.findall(r"\[-([a-z]+)", said)
+               for c in word}
+    assert status in statuses_told("relayd.8")
     assert len(letters) >= 6
     told = {o for line in heads("relayd.8", "Fl").values() for item in line
             for o in from_mdoc(f"Fl {item}")}
@@ -197,11 +202,8 @@ def test_exit_statuses_of_children(program, files):
     told = statuses_told(f"{program}.8")
     assert used <= told and told <= used | {0, 1}
     for words, status in ((["-v"], 0), ([], 64)):
-        done = subprocess.run([str(relay.BUILD / program), *words],
-                              capture_output=True, text=True, check=False,
-                              timeout=relay.TIMEOUT_S)
-        assert done.returncode == status and done.returncode in told
-        assert program in done.stdout + done.stderr
+        ended, said = run(program, *words)
+        assert ended == status and ended in told and program in said
 
 
 def schema():
