@@ -8,6 +8,7 @@
 #include "authsock.h"
 #include "json.h"
 #include "log.h"
+#include "schema.h"
 #include "secmem.h"
 
 #define ANSWER_MAX (4U * 1024 * 1024) /* a line for each gateway */
@@ -66,6 +67,7 @@ begin(struct buf *b, int ok)
 	buf_init(b, ANSWER_MAX);
 	buf_add(b, "{", 1);
 	json_put_member_bool(b, "ok", ok);
+	json_put_member_str(b, "version", span_str(VERSION));
 }
 
 static void
@@ -218,7 +220,7 @@ cmd_credentials(struct command *m)
 	struct buf b;
 
 	begin(&b, 1);
-	json_put_member_str(&b, "schema", SPAN_LIT("relayauthd.credentials/1"));
+	json_put_member_str(&b, "schema", SPAN_LIT(SCHEMA_CREDENTIALS));
 	json_put_member_raw(&b, "credentials", SPAN_LIT("["));
 	for (uint32_t g = 0; g < LIMIT_GATEWAYS; g++)
 		if (secret_get(gs->secrets, g) != NULL && !b.failed)

@@ -6,6 +6,7 @@
 #include "auth.h"
 #include "field.h"
 #include "json.h"
+#include "version.h"
 
 #define SOCKET "auth.sock"
 #define SECOND 1000 /* milliseconds from which on we say what takes so long */
@@ -122,6 +123,8 @@ auth_do(struct client *c, const struct ctl *ctl, struct buf *req, int wait_ms,
 	buf_free(req);
 	if (r == CLIENT_OK)
 		r = await(c, wait_ms, doing, reply);
+	if (r == CLIENT_OK)
+		r = version_check(ctl, *reply);
 	if (r != CLIENT_OK)
 		return client_explain(c, ctl, r);
 	if (obj_parse(&o, *reply) == 0 && field_true(&o, "ok"))

@@ -16,6 +16,7 @@
 #include "field.h"
 #include "json.h"
 #include "state.h"
+#include "version.h"
 
 /* Milliseconds between tries while the listener's backlog is full. */
 #define BACKLOG_PAUSE 20
@@ -218,6 +219,8 @@ client_ask(struct client *c, const struct ctl *ctl, struct buf *req,
 		r = client_write(c, buf_span(req), wait_ms);
 	if (r == CLIENT_OK)
 		r = await(c, reply, wait_ms);
+	if (r == CLIENT_OK)
+		r = version_check(ctl, *reply);
 	buf_free(req);
 	return r;
 }
@@ -234,8 +237,7 @@ client_refused(const struct client *c, const struct ctl *ctl, struct span reply)
 		return CTL_FAILED;
 	}
 	if (ctl->out.json) {
-		fwrite(reply.p, 1, reply.len, stdout);
-		putchar('\n');
+		out_line(reply);
 		return CTL_FAILED;
 	}
 	error = field_str(&o, "error");
@@ -327,6 +329,13 @@ client_explain(
 		return CTL_FAILED;
 	}
 	state_free(&st);
+	if (st.strange) {
+		ctl_warn("no answer from relayd, and %s/state.json is of "
+			 "another version than this relay-ctl %s; use the one "
+			 "that came with relayd",
+		    ctl->rundir, VERSION);
+		return CTL_FAILED;
+	}
 	if (r == CLIENT_SILENT) {
 		ctl_warn("%s: no answer in time, and no %s/state.json that "
 			 "says why; look at relayd's log",

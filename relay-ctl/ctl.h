@@ -45,6 +45,7 @@ struct ctl {
 	const char *command;	    /* its name, not abbreviated */
 	char **arg;		    /* positional arguments */
 	int narg;
+	int *told;   /* once it was said that relayd's version is another */
 	char **exec; /* --exec's program and arguments, NULL-terminated */
 };
 

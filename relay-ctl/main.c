@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "schema.h"
 
 struct option_row {
 	const char *name;
@@ -222,8 +223,11 @@ cmd_help(struct ctl *ctl)
 static int
 cmd_version(struct ctl *ctl)
 {
-	(void)ctl;
-	printf("relay-ctl %s\n", VERSION);
+	if (ctl->out.json)
+		printf("{\"ok\":true,\"schema\":\"%s\",\"version\":\"%s\"}\n",
+		    SCHEMA_STATUS, VERSION);
+	else
+		printf("relay-ctl %s\n", VERSION);
 	return CTL_OK;
 }
 
@@ -483,8 +487,8 @@ run_command(struct ctl *ctl, int argc, char *argv[])
 int
 main(int argc, char *argv[])
 {
-	struct ctl ctl = {0};
-	int r;
+	int r, told = 0;
+	struct ctl ctl = {.told = &told};
 
 	/* Started by a program that ignores it, we still want EPIPE to end us
 	 * rather than write on in vain. */

@@ -40,15 +40,20 @@ out_init(struct out *o)
 	    (term == NULL || strcmp(term, "dumb") != 0);
 }
 
+void
+out_line(struct span line)
+{
+	fwrite(line.p, 1, line.len, stdout);
+	putchar('\n');
+}
+
 int
 out_show(const struct out *o, struct span reply, out_render *render, void *arg)
 {
 	int r = render(o, o->json ? NULL : stdout, reply, arg);
 
-	if (o->json) {
-		fwrite(reply.p, 1, reply.len, stdout);
-		putchar('\n');
-	}
+	if (o->json)
+		out_line(reply);
 	return fflush(stdout) == 0 ? r : 1;
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "field.h"
+#include "schema.h"
 #include "state.h"
 
 /* Bytes of it: LIMIT_GATEWAYS gateways with a reason each. */
@@ -42,8 +43,10 @@ state_read(struct state *st, const struct ctl *ctl)
 	buf_init(&st->text, STATE_MAX);
 	snprintf(path, sizeof(path), "%s/state.json", ctl->rundir);
 	if (slurp(&st->text, path) == -1 ||
-	    obj_parse(&o, buf_span(&st->text)) == -1 ||
-	    !span_eq(field_str(&o, "schema"), SPAN_LIT("relayd.state/1")))
+	    obj_parse(&o, buf_span(&st->text)) == -1)
+		return -1;
+	st->strange = !span_eq(field_str(&o, "schema"), SPAN_LIT(SCHEMA_STATE));
+	if (st->strange)
 		return -1;
 	st->pid = (int)field_int(&o, "pid", 0);
 	if (st->pid > 0)

@@ -9,9 +9,10 @@
 
 struct state {
 	struct buf text;
-	int pid;    /* the supervisor's */
-	int alive;  /* there is such a process */
-	double age; /* seconds since it was written */
+	int pid;     /* the supervisor's */
+	int alive;   /* there is such a process */
+	int strange; /* of a version that we cannot read */
+	double age;  /* seconds since it was written */
 	struct span phase, processes, gateways; /* JSON, within text */
 };
 

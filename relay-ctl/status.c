@@ -119,25 +119,10 @@ from_state(const struct ctl *ctl, const struct client *c, enum client_result r,
 	table_init(&w.table, &ctl->out, old_head, 3, 0);
 	gwtext_each(buf_span(&st.text), name, old_row, &w);
 	table_print(&w.table, ctl->out.json ? NULL : stdout);
+	if (ctl->out.json)
+		fwrite(st.text.p + st.text.off, 1, buf_len(&st.text), stdout);
 	state_free(&st);
 	return w.status;
-}
-
-/* Say so when the versions differ: the texts may not fit each other. */
-static void
-compare_versions(struct span reply)
-{
-	struct span version;
-	struct obj o;
-
-	if (obj_parse(&o, reply) == -1)
-		return;
-	version = field_str(&o, "version");
-	if (version.p != NULL && version.len < 32 &&
-	    !span_eq(version, span_str(VERSION)))
-		ctl_warn("relayd is version %.*s, relay-ctl %s: restart relayd "
-			 "after an upgrade",
-		    (int)version.len, version.p, VERSION);
 }
 
 int
@@ -157,10 +142,9 @@ cmd_status(struct ctl *ctl)
 	r = client_ask(&c, ctl, &req, 1, CLIENT_WAIT_STATUS, &reply);
 	if (r != CLIENT_OK)
 		status = from_state(ctl, &c, r, name);
-	else if (obj_parse(&o, reply) == 0 && field_true(&o, "ok")) {
-		compare_versions(reply);
+	else if (obj_parse(&o, reply) == 0 && field_true(&o, "ok"))
 		status = out_show(&ctl->out, reply, render, name);
-	} else
+	else
 		status = client_refused(&c, ctl, reply);
 	client_close(&c);
 	return status;

@@ -36,10 +36,9 @@ stream_follow(struct ctl *ctl, struct buf *req, int read_only,
 			break;
 		if (obj_parse(&o, line) == -1 || field_raw(&o, "ok").p != NULL)
 			status = client_refused(&c, ctl, line);
-		else if (ctl->out.json) {
-			fwrite(line.p, 1, line.len, stdout);
-			putchar('\n');
-		} else
+		else if (ctl->out.json)
+			out_line(line);
+		else
 			show(&o);
 		if (fflush(stdout) != 0)
 			status = CTL_FAILED;

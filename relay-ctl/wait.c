@@ -151,8 +151,7 @@ print_json(const struct wait *w, struct span line)
 {
 	if (!w->ctl->out.json)
 		return;
-	fwrite(line.p, 1, line.len, stdout);
-	putchar('\n');
+	out_line(line);
 	fflush(stdout);
 }
 

@@ -83,7 +83,7 @@ aside_show(struct request *r)
 		log_info("control", r->eg == NULL ? NULL : r->eg->name,
 		    "quarantine with content by uid %u, pid %d", r->c->uid,
 		    r->c->pid);
-	buf_adds(l.out, SPAN_LIT("{\"ok\":true"));
+	control_begin(r->c, 1);
 	buf_addf(l.out, ",\"now\":%.3f", engine_wall());
 	json_put_key(l.out, "events");
 	buf_adds(l.out, SPAN_LIT("["));
@@ -177,7 +177,7 @@ act_on(struct request *r, const char *name, aside_act *act)
 	}
 	log_info("control", r->eg->name, "%s of %s (%zu) by uid %u, pid %d",
 	    name, log_vis(vis, sizeof(vis), id), done, c->uid, c->pid);
-	buf_adds(&c->out, SPAN_LIT("{\"ok\":true"));
+	control_begin(c, 1);
 	json_put_member_int(&c->out, "events", (int64_t)done);
 	buf_adds(&c->out, SPAN_LIT("}\n"));
 	client_flush(c);

@@ -10,6 +10,7 @@
 
 #include "control_priv.h"
 #include "log.h"
+#include "schema.h"
 #include "status.h"
 
 /* Seconds an answer may take: the core answers a request at the latest after
@@ -23,6 +24,7 @@
 static const struct json_want members[M_COUNT] = {
     [M_CMD] = JSON_WANT("cmd", JSON_T(JSON_STRING), 1),
     [M_CLIENT] = JSON_WANT("client", JSON_T(JSON_STRING), 0),
+    [M_SCHEMA] = JSON_WANT("schema", JSON_T(JSON_STRING), 0),
     [M_GATEWAY] = JSON_WANT("gateway", JSON_T(JSON_STRING), 0),
     [M_ACTION] = JSON_WANT("action", JSON_T(JSON_OBJECT), 0),
     [M_CONTENT] =
@@ -75,6 +77,15 @@ static const struct command commands[] = {
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 void
+control_begin(struct client *c, int ok)
+{
+	buf_adds(
+	    &c->out, ok ? SPAN_LIT("{\"ok\":true") : SPAN_LIT("{\"ok\":false"));
+	json_put_member_str(&c->out, "schema", SPAN_LIT(SCHEMA_CONTROL));
+	json_put_member_str(&c->out, "version", span_str(VERSION));
+}
+
+void
 control_refuse(struct client *c, const char *code, const char *fmt, ...)
 {
 	char text[1024];
@@ -83,7 +94,7 @@ control_refuse(struct client *c, const char *code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	buf_adds(&c->out, SPAN_LIT("{\"ok\":false"));
+	control_begin(c, 0);
 	json_put_member_str(&c->out, "code", span_str(code));
 	json_put_member_str(&c->out, "error", span_str(text));
 	buf_adds(&c->out, SPAN_LIT("}\n"));
@@ -93,7 +104,8 @@ control_refuse(struct client *c, const char *code, const char *fmt, ...)
 void
 control_ok(struct client *c)
 {
-	buf_adds(&c->out, SPAN_LIT("{\"ok\":true}\n"));
+	control_begin(c, 1);
+	buf_adds(&c->out, SPAN_LIT("}\n"));
 	client_flush(c);
 }
 
@@ -273,13 +285,13 @@ control_send_result(struct control *ct, uint64_t cookie, struct span result)
 	}
 	at = json_get(&doc, JSON_ROOT, "success");
 	if (at != -1 && doc.node[at].type == JSON_TRUE)
-		buf_adds(&c->out, SPAN_LIT("{\"ok\":true"));
+		control_begin(c, 1);
 	else {
 		error = json_str(&doc, json_get(&doc, JSON_ROOT, "error"),
 		    scratch, sizeof(scratch));
 		if (error.p == NULL)
 			error = SPAN_LIT("failed, without a reason");
-		buf_adds(&c->out, SPAN_LIT("{\"ok\":false"));
+		control_begin(c, 0);
 		json_put_member_str(&c->out, "code", SPAN_LIT("failed"));
 		json_put_member_str(&c->out, "error", error);
 	}
@@ -316,10 +328,10 @@ control_reloaded(struct control *ct, uint32_t corr, int ok, struct span text)
 	if (c == NULL || client_answered(ct, c->cookie) == NULL)
 		return;
 	if (ok) {
-		buf_adds(&c->out, SPAN_LIT("{\"ok\":true"));
+		control_begin(c, 1);
 		json_put_member_str(&c->out, "text", text);
 	} else {
-		buf_adds(&c->out, SPAN_LIT("{\"ok\":false"));
+		control_begin(c, 0);
 		json_put_member_str(&c->out, "code", SPAN_LIT("refused"));
 		json_put_member_str(&c->out, "error", text);
 	}
@@ -348,7 +360,7 @@ member_of(const struct json_doc *doc, int node)
 static int
 check_members(struct request *r, const struct command *cmd)
 {
-	uint32_t may = cmd->may | M(M_CMD) | M(M_CLIENT);
+	uint32_t may = cmd->may | M(M_CMD) | M(M_CLIENT) | M(M_SCHEMA);
 	const struct json_node *nd;
 	char vis[128];
 	unsigned m;
@@ -393,6 +405,28 @@ check_version(struct request *r, const struct command *cmd)
 	    "the running relayd is version %s, the client %s; restart relayd, "
 	    "or use the client of its version",
 	    VERSION, v.p == NULL ? "?" : log_vis(vis, sizeof(vis), v));
+	return -1;
+}
+
+/* Whether the reply will be what the client can read. */
+static int
+check_schema(struct request *r, const struct command *cmd)
+{
+	const char *schema =
+	    cmd->run == run_status ? SCHEMA_STATUS : SCHEMA_CONTROL;
+	char scratch[64], vis[4 * 64 + 1];
+	struct span s;
+
+	if (r->at[M_SCHEMA] == -1)
+		return 0;
+	s = json_str(r->doc, r->at[M_SCHEMA], scratch, sizeof(scratch));
+	if (s.p != NULL && span_eq(s, span_str(schema)))
+		return 0;
+	control_refuse(r->c, "unknown_schema",
+	    "relayd %s answers %s in the schema %s, and has no %s; use a "
+	    "client that came with it",
+	    VERSION, cmd->name, schema,
+	    s.p == NULL ? "other" : log_vis(vis, sizeof(vis), s));
 	return -1;
 }
 
@@ -451,6 +485,7 @@ control_request(struct client *c, struct span line)
 		    "this connection carries a stream; open another");
 		return;
 	}
-	if (check_members(&r, cmd) == 0 && check_version(&r, cmd) == 0)
+	if (check_members(&r, cmd) == 0 && check_schema(&r, cmd) == 0 &&
+	    check_version(&r, cmd) == 0)
 		cmd->run(&r);
 }

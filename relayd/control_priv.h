@@ -91,6 +91,7 @@ struct client *client_answered(struct control *ct, uint64_t cookie);
 enum {
 	M_CMD,
 	M_CLIENT,
+	M_SCHEMA,
 	M_GATEWAY,
 	M_ACTION,
 	M_CONTENT,
@@ -111,11 +112,13 @@ struct request {
 
 /* Handle one request line. */
 void control_request(struct client *c, struct span line);
-/* {"ok":false,"code":…,"error":…} */
+/* Begin a reply: {"ok":…,"schema":…,"version":…  Members and } follow. */
+void control_begin(struct client *c, int ok);
+/* {"ok":false,…,"code":…,"error":…} */
 void control_refuse(struct client *c, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* {"ok":true} */
+/* {"ok":true,…} */
 void control_ok(struct client *c);
 /* Find the gateway that the request names, or the only one there is.  0; -1
  * when there is none such: refused. */

@@ -53,7 +53,7 @@ show_counters(struct request *r)
 	if (control_named(r) == -1 || control_room(r) == -1)
 		return;
 	engine_now(e);
-	buf_adds(b, SPAN_LIT("{\"ok\":true"));
+	control_begin(r->c, 1);
 	buf_addf(b, ",\"now\":%.3f", engine_wall());
 	json_put_key(b, "gateways");
 	buf_adds(b, SPAN_LIT("["));
@@ -156,11 +156,12 @@ put_session(struct buf *b, const struct pick *p)
 }
 
 static void
-put_sessions(struct buf *b, const struct picks *p)
+put_sessions(struct client *c, const struct picks *p)
 {
+	struct buf *b = &c->out;
 	size_t i;
 
-	buf_adds(b, SPAN_LIT("{\"ok\":true"));
+	control_begin(c, 1);
 	json_put_member_int(b, "total", (int64_t)p->total);
 	json_put_member_int(b, "left_out", (int64_t)(p->total - p->n));
 	json_put_key(b, "sessions");
@@ -195,7 +196,7 @@ show_sessions(struct request *r)
 			delivery_sessions(p.eg->gw, pick_session, &p);
 	}
 	settle(&p);
-	put_sessions(&r->c->out, &p);
+	put_sessions(r->c, &p);
 	free(p.pick);
 	control_reply(r->c, "ask for one gateway");
 }

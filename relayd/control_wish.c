@@ -14,39 +14,51 @@
 #define WHO_MAX 48
 
 static void
-put_who(const struct client *c, char out[WHO_MAX])
-{
-	(void)snprintf(
-	    out, WHO_MAX, "uid %" PRIu32 " (pid %" PRId32 ")", c->uid, c->pid);
-}
-
-static void
 log_request(const struct request *r, const char *what)
 {
 	log_info("control", r->eg->name, "%s by uid %u, pid %d", what,
 	    r->c->uid, r->c->pid);
 }
 
+/* What comes before the core is asked: it is logged, and the core learns the
+ * time and who asks. */
+static void
+begin(const struct request *r, const char *what, char who[WHO_MAX])
+{
+	log_request(r, what);
+	(void)snprintf(who, WHO_MAX, "uid %" PRIu32 " (pid %" PRId32 ")",
+	    r->c->uid, r->c->pid);
+	engine_now(r->c->control->e);
+}
+
+/* What comes after it; why: the core will not, or NULL.  Returns whether it
+ * will. */
+static int
+end(const struct request *r, const char *why, uint64_t cookie)
+{
+	struct client *c = r->c;
+
+	engine_turn(c->control->e);
+	if (why == NULL)
+		return 1;
+	if (cookie == 0 || client_answered(c->control, cookie) == c)
+		control_refuse(
+		    c, "refused", "gateway %s: %s", r->eg->name, why);
+	return 0;
+}
+
 /* The answer follows by control_wish_done(), perhaps before this returns. */
 static void
 wish(struct request *r, enum link_wish what, const char *name)
 {
-	struct client *c = r->c;
 	char who[WHO_MAX];
-	const char *why;
 	uint64_t cookie;
 
 	if (control_gateway(r) == -1)
 		return;
-	log_request(r, name);
-	put_who(c, who);
-	cookie = client_wait(c, WISH_WAIT);
-	engine_now(c->control->e);
-	why = core_wish(r->eg->gw, what, cookie, who);
-	engine_turn(c->control->e);
-	if (why != NULL && client_answered(c->control, cookie) == c)
-		control_refuse(
-		    c, "refused", "gateway %s: %s", r->eg->name, why);
+	begin(r, name, who);
+	cookie = client_wait(r->c, WISH_WAIT);
+	(void)end(r, core_wish(r->eg->gw, what, cookie, who), cookie);
 }
 
 void
@@ -123,27 +135,18 @@ wish_enable(struct request *r)
 void
 wish_interrupt(struct request *r)
 {
-	struct client *c = r->c;
 	char scratch[LIMIT_SESSION_KEY], who[WHO_MAX];
-	const char *why;
 	struct span key;
 
 	if (control_gateway(r) == -1)
 		return;
 	key = json_str(r->doc, r->at[M_SESSION_KEY], scratch, sizeof(scratch));
 	if (key.p == NULL || key.len == 0 || key.len > LIMIT_SESSION_KEY) {
-		control_refuse(c, "bad_request",
+		control_refuse(r->c, "bad_request",
 		    "session_key has from 1 to %d bytes", LIMIT_SESSION_KEY);
 		return;
 	}
-	log_request(r, "interrupt");
-	put_who(c, who);
-	engine_now(c->control->e);
-	why = core_interrupt(r->eg->gw, key, who);
-	engine_turn(c->control->e);
-	if (why != NULL)
-		control_refuse(
-		    c, "refused", "gateway %s: %s", r->eg->name, why);
-	else
-		control_ok(c);
+	begin(r, "interrupt", who);
+	if (end(r, core_interrupt(r->eg->gw, key, who), 0))
+		control_ok(r->c);
 }

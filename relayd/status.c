@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The status document.  Every member is in docs/relayd-control.5 with its
- * unit; tests/unit/test_status.c holds one against the other.
+ * unit; tests/e2e/test_schema.py holds one against the other.
  */
 #include <inttypes.h>
 
 #include "conn.h"
 #include "json.h"
 #include "role.h"
+#include "schema.h"
 #include "status.h"
 
 /* Bytes of a descriptor that is shown; they have some 600.  More than a
@@ -464,7 +465,7 @@ status_document(struct engine *e, const struct engine_gw *only, struct buf *out)
 
 	core_now(e->core, m.clock);
 	buf_adds(out, SPAN_LIT("{\"ok\":true"));
-	json_put_member_str(out, "schema", SPAN_LIT("relayd.status/1"));
+	json_put_member_str(out, "schema", SPAN_LIT(SCHEMA_STATUS));
 	json_put_member_str(out, "version", span_str(VERSION));
 	json_put_member_int(out, "pid", e->proc[ROLE_SUPERVISOR].pid);
 	json_put_member_int(out, "started", e->started);

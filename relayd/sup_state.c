@@ -10,6 +10,7 @@
 #include "buf.h"
 #include "json.h"
 #include "limit.h"
+#include "schema.h"
 #include "sup_state.h"
 
 static const char *const phases[] = {
@@ -51,7 +52,7 @@ sup_state_render(struct buf *b, const struct sup_state *st)
 	unsigned i;
 
 	buf_add(b, "{", 1);
-	json_put_member_str(b, "schema", SPAN_LIT("relayd.state/1"));
+	json_put_member_str(b, "schema", SPAN_LIT(SCHEMA_STATE));
 	json_put_member_str(b, "version", SPAN_LIT(VERSION));
 	json_put_member_int(b, "pid", st->pid);
 	json_put_member_int(b, "updated", st->updated);

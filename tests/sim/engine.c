@@ -3,6 +3,7 @@
 #include "invariant.h"
 #include "sim.h"
 #include "../core_clock.h"
+#include "../idle_io.h"
 
 static const struct core_io mute_io;
 
@@ -236,27 +237,10 @@ on_wish(void *arg, uint64_t cookie, const char *error)
 }
 
 static void
-mute_wish(void *arg, uint64_t cookie, const char *error)
-{
-	(void)arg;
-	(void)cookie;
-	(void)error;
-}
-
-static void
 on_sync(void *arg, struct gateway *gw)
 {
 	(void)gw;
 	(void)meets_doom(arg);
-}
-
-static void
-on_tap(void *arg, struct gateway *gw, enum tap_dir dir, struct span line)
-{
-	(void)arg;
-	(void)gw;
-	(void)dir;
-	(void)line;
 }
 
 static const struct core_io sim_io = {
@@ -276,7 +260,7 @@ static const struct core_io sim_io = {
     .remark = on_remark,
     .wish_done = on_wish,
     .journal_sync = on_sync,
-    .tap = on_tap,
+    .tap = idle_tap,
 };
 
 void
@@ -355,86 +339,7 @@ engine_begin(struct world *w)
 }
 
 /* Nobody hears what a dead engine's remains say while they are freed. */
-static void
-mute_ask(void *arg, struct gateway *gw)
-{
-	(void)arg;
-	(void)gw;
-}
-
-static void
-mute_read(void *arg, struct gateway *gw, int on)
-{
-	(void)arg;
-	(void)gw;
-	(void)on;
-}
-
-static int
-mute_send(void *arg, struct agent *a, const struct span *piece, int n)
-{
-	(void)arg;
-	(void)a;
-	(void)piece;
-	(void)n;
-	return 0;
-}
-
-static void
-mute_close(void *arg, struct agent *a, const char *reason)
-{
-	(void)arg;
-	(void)a;
-	(void)reason;
-}
-
-static void
-mute_fared(void *arg, struct gateway *gw, enum fared what, const char *text)
-{
-	(void)arg;
-	(void)gw;
-	(void)what;
-	(void)text;
-}
-
-static void
-mute_result(void *arg, uint64_t cookie, struct span result)
-{
-	(void)arg;
-	(void)cookie;
-	(void)result;
-}
-
-static void
-mute_remark(void *arg, struct gateway *gw, int level, const char *event,
-    const char *text)
-{
-	(void)arg;
-	(void)gw;
-	(void)level;
-	(void)event;
-	(void)text;
-}
-
-static const struct core_io mute_io = {
-    .dial = mute_ask,
-    .tls = mute_ask,
-    .mint = mute_ask,
-    .upgrade = mute_ask,
-    .ask = mute_ask,
-    .drop = mute_ask,
-    .link_output = mute_ask,
-    .link_read = mute_read,
-    .agent_send = mute_send,
-    .agent_close = mute_close,
-    .state_changed = mute_ask,
-    .fared = mute_fared,
-    .send_result = mute_result,
-    .remark = mute_remark,
-    .wish_done = mute_wish,
-    .journal_sync = mute_ask,
-    .tap = on_tap,
-};
+static const struct core_io mute_io = {IDLE_IO, IDLE_EARS};
 
 /* The core goes; the memory that outlives it stays as it is now. */
 void

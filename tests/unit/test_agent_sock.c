@@ -13,7 +13,7 @@
 #include "../../relayd/agent_accept.c"
 #include "../../relayd/agent_sock.c"
 #include "../../relayd/headroom.c"
-#include "idle_io.h"
+#include "../idle_io.h"
 #include "place.h"
 #include "until.h"
 

@@ -152,7 +152,9 @@ test_import_and_forget(void **state)
 	    "{\"cmd\":\"import\",\"gateway\":\"main\",\"id\":\"gw-old\","
 	    "\"secret\":\"hush-hush\",\"delivery_key\":\"hush-key\","
 	    "\"url\":\"wss://c.example/relay\",\"wake_url\":\"https://w\"}\n");
-	HAS(t, "{\"ok\":true,\"gateway\":\"main\",\"gateway_id\":\"gw-old\"");
+	HAS(t,
+	    "{\"ok\":true,\"version\":\"" VERSION
+	    "\",\"gateway\":\"main\",\"gateway_id\":\"gw-old\"");
 	HAS(t, "\"wake_url_note\":true");
 	t = say(s, "{\"cmd\":\"credentials\"}\n");
 	HAS(t, "\"schema\":\"relayauthd.credentials/1\"");
@@ -162,7 +164,7 @@ test_import_and_forget(void **state)
 	HAS(t, "\"uses\":{\"link\":0,\"provision\":0,");
 	LACKS(t, "hush");
 	HAS(say(s, "{\"cmd\":\"forget\",\"gateway\":\"main\"}\n"),
-	    "{\"ok\":true,\"gateway\":\"main\"}");
+	    "{\"ok\":true,\"version\":\"" VERSION "\",\"gateway\":\"main\"}");
 	t = say(s, "{\"cmd\":\"credentials\"}\n");
 	HAS(t, "\"source\":\"none\"");
 	HAS(t, "\"since\":null,\"age_s\":null,\"usable\":false");
@@ -209,8 +211,10 @@ test_enrolment_is_answered_at_its_end(void **state)
 		.code = w->code,
 		.why = "connector: HTTP 403: go away"});
 	HAS(heard(s, s->fd),
-	    "{\"ok\":false,\"code\":\"token_refused\",\"error\":\"connector: "
-	    "HTTP 403: go away\"}\n{\"ok\":true,\"schema\"");
+	    "{\"ok\":false,\"version\":\"" VERSION
+	    "\",\"code\":\"token_refused\",\"error\":\"connector: "
+	    "HTTP 403: go away\"}\n{\"ok\":true,\"version\":\"" VERSION
+	    "\",\"schema\"");
 	HAS(s->text,
 	    "\"last_refusal\":{\"at\":1700000000,\"what\":"
 	    "\"enroll\",\"reason\":\"connector: HTTP 403");

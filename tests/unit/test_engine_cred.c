@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "idle_io.h"
+#include "../idle_io.h"
 
 #include "../../relayd/engine_cred.c"
 

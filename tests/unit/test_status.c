@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "idle_io.h"
+#include "../idle_io.h"
 #include "vec.h"
 
 #include "../../relayd/status.c"
@@ -40,43 +40,7 @@ conn_tls_text(const struct conn *c)
 	return "TLSv1.3 TLS_AES_256_GCM_SHA384";
 }
 
-static int
-io_agent_send(void *arg, struct agent *a, const struct span *piece, int n)
-{
-	(void)arg;
-	(void)a;
-	(void)piece;
-	(void)n;
-	return 0;
-}
-
-static void
-io_agent_close(void *arg, struct agent *a, const char *reason)
-{
-	(void)arg;
-	(void)a;
-	(void)reason;
-}
-
-static void
-io_result(void *arg, uint64_t cookie, struct span result)
-{
-	(void)arg;
-	(void)cookie;
-	(void)result;
-}
-
-static void
-io_tap(void *arg, struct gateway *gw, enum tap_dir dir, struct span line)
-{
-	(void)arg;
-	(void)gw;
-	(void)dir;
-	(void)line;
-}
-
-static const struct core_io io = {IDLE_IO, .agent_send = io_agent_send,
-    .agent_close = io_agent_close, .send_result = io_result, .tap = io_tap};
+static const struct core_io io = {IDLE_IO, IDLE_EARS};
 
 struct fixture {
 	struct engine e;
@@ -245,18 +209,21 @@ walk(struct paths *p, const char *at, struct span value)
 	free(doc);
 }
 
-/* The manual's list: ".It Va gateways[].name", and its text begins with the
- * type. */
+/* The list in the manual's section STATUS: ".It Va gateways[].name". */
 static void
 read_manual(struct paths *p)
 {
 	struct span file = vec_load(MANUAL);
 	char *text = strndup(file.p, file.len), *line, *next = text;
+	int status = 0;
 
 	vec_free(file);
-	while ((line = strsep(&next, "\n")) != NULL)
-		if (strncmp(line, ".It Va ", 7) == 0)
+	while ((line = strsep(&next, "\n")) != NULL) {
+		if (strncmp(line, ".Sh ", 4) == 0)
+			status = strcmp(line, ".Sh STATUS") == 0;
+		else if (status && strncmp(line, ".It Va ", 7) == 0)
 			paths_add(p, line + 7);
+	}
 	free(text);
 }
 
