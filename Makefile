@@ -189,6 +189,7 @@ install: all		## install below PREFIX=/usr/local (DESTDIR= for a staging directo
 	for m in $(MANUALS); do \
 		install -D -m 0644 $$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/} || exit 1; \
 	done
+	install -m 0644 docs/control-1.json $(DESTDIR)$(PREFIX)/share/doc/relayd
 	install -m 0644 etc/relayd.yaml $(wildcard examples/agent.*) $(DESTDIR)$(EXDIR)
 	sed 's,/usr/sbin/,$(SBINDIR)/,; s,/usr/bin/,$(BINDIR)/,' etc/relayd.service >$(DESTDIR)$(UNITDIR)/relayd.service
 	chmod 0644 $(DESTDIR)$(UNITDIR)/relayd.service
@@ -198,6 +199,7 @@ install: all		## install below PREFIX=/usr/local (DESTDIR= for a staging directo
 uninstall:		## remove what install put there; configuration and state stay
 	rm -f $(addprefix $(DESTDIR)$(SBINDIR)/,relayd relay-authd relay-xchg) $(DESTDIR)$(BINDIR)/relay-ctl
 	for m in $(MANUALS); do rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; done
+	rm -f $(DESTDIR)$(PREFIX)/share/doc/relayd/control-1.json
 	rm -f $(DESTDIR)$(EXDIR)/relayd.yaml $(DESTDIR)$(EXDIR)/agent.*
 	rm -f $(DESTDIR)$(UNITDIR)/relayd.service $(DESTDIR)$(USERDIR)/relayd.conf $(DESTDIR)$(TMPDIR_)/relayd.conf
 	-rmdir $(DESTDIR)$(EXDIR) $(DESTDIR)$(PREFIX)/share/doc/relayd 2>/dev/null

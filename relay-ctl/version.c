@@ -51,17 +51,22 @@ enum client_result
 version_check(const struct ctl *ctl, struct span reply)
 {
 	enum client_result r = CLIENT_OK;
-	char *version, *schema;
+	char *version, *schema = NULL;
+	struct span named;
 	struct obj o;
 
 	if (obj_parse(&o, reply) == -1)
 		return CLIENT_OK; /* told by who reads it */
 	version = shown(field_str(&o, "version"));
-	schema = shown(field_str(&o, "schema"));
-	if (schema != NULL && !is_known(field_str(&o, "schema"))) {
+	named = field_str(&o, "schema");
+	if (named.p == NULL)
+		named = field_raw(&o, "schema");
+	if (named.p != NULL && !is_known(named)) {
+		schema = shown(named);
 		ctl_warn("relayd is %s and speaks %s, which this relay-ctl %s "
 			 "does not know; use the one that came with it",
-		    version == NULL ? "another" : version, schema, VERSION);
+		    version == NULL ? "another" : version,
+		    schema == NULL ? "another schema" : schema, VERSION);
 		if (ctl->out.json)
 			out_line(reply);
 		r = CLIENT_WRONG;

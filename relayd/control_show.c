@@ -148,10 +148,7 @@ put_session(struct buf *b, const struct pick *p)
 		put_age(b, "oldest_s", now, p->oldest);
 	else
 		json_put_member_raw(b, "oldest_s", null_span);
-	if (s->last != 0)
-		put_age(b, "last_s", now, s->last);
-	else
-		json_put_member_raw(b, "last_s", null_span);
+	put_age(b, "last_s", now, s->last);
 	json_put_member_bool(b, "blocked", s->blocked);
 }
 

@@ -158,8 +158,8 @@ def test_requeue(relayd, connector):
     again = agent.inbound("one")
     assert again["bufferId"] == first["bufferId"] and again["redelivered"]
     agent.ack(again)
-    assert relayd.ctl_json("requeue", "main", "all") \
-        == (0, {"ok": True, "events": 1})
+    code, reply = relayd.ctl_json("requeue", "main", "all")
+    assert code == 0 and reply["ok"] and reply["events"] == 1
     agent.ack(agent.inbound("two"))
     until(lambda: relayd.gateway()["queue"]["events"] == 0, "both acks")
     done = relayd.ctl("requeue", "main", "all")

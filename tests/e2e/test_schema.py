@@ -14,6 +14,8 @@ from scene import Scene
 MANUAL = schema.Manual()
 TABLE = schema.frozen()
 STREAMS = ("watch", "tap")
+VERSION = re.search(r"^VERSION\s*:= (\S+)$",
+                    (schema.ROOT / "Makefile").read_text(), re.M)[1]
 # Objects whose members are other people's, or described elsewhere.
 OPAQUE = {("status", "gateways[].identities[].descriptor"),
           ("counters", "gateways[].counters"), ("send", "result"),
@@ -288,7 +290,7 @@ def test_a_schema_may_be_asked_for(scene):
         assert answer["ok"] and answer["schema"] == name
     answer = scene.ask("status", schema="relayd.status/2")
     assert answer["code"] == "unknown_schema"
-    for word in ("relayd 0.1.0", "status", "relayd.status/1",
+    for word in (f"relayd {VERSION}", "status", "relayd.status/1",
                  "relayd.status/2", "came with it"):
         assert word in answer["error"], answer
 
@@ -298,4 +300,4 @@ def test_every_reply_names_its_schema_and_version(scene):
         if name.partition(" ")[0] in STREAMS:
             continue
         assert re.fullmatch(r"relayd\.\w+/1", document["schema"]), name
-        assert document["version"] == "0.1.0", name
+        assert document["version"] == VERSION, name
