@@ -43,6 +43,7 @@ def _scene(daemon, ca_dir):
     scene = Scene(daemon, ca_dir)
     try:
         yield scene.play()
+        scene.relayd.stop()
     finally:
         scene.close()
 
