@@ -21,7 +21,8 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = {kind: transcript.blocks(kind, README)
           for kind in ("", "sh", "yaml", "python")}
 # Where `make install` is told to put things.
-INSTALLED = {"sbin/relayd", "sbin/relay-authd", "sbin/relay-xchg",
+INSTALLED = {"share/doc/relayd/control-1.json",
+             "sbin/relayd", "sbin/relay-authd", "sbin/relay-xchg",
              "bin/relay-ctl",
              "lib/systemd/system/relayd.service",
              "lib/sysusers.d/relayd.conf", "lib/tmpfiles.d/relayd.conf",
