@@ -50,6 +50,9 @@ def pytest_configure(config):
                  "unclean: relayd may be gone or killed at the end",
                  "slow: only in make check-release"):
         config.addinivalue_line("markers", line)
+    # Tests of one file share what took long to make.
+    if getattr(config.option, "dist", "no") == "load":
+        config.option.dist = "loadfile"
 
 
 def pytest_sessionstart():

@@ -98,13 +98,13 @@ has_mark(struct span id)
 static void
 on_ack(struct world *w, struct json_doc *doc)
 {
-	char scratch[LIMIT_BUFFER_ID];
+	char scratch[LIMIT_BUFFER_ID_REFUSED];
 	struct span id = json_str(doc, json_get(doc, JSON_ROOT, "bufferId"),
 	    scratch, sizeof(scratch));
 	struct event *e;
 	uint64_t n;
 
-	CHECK(id.p != NULL && id.len > 0 && id.len <= LIMIT_BUFFER_ID);
+	CHECK(id.p != NULL && id.len > 0 && id.len <= LIMIT_BUFFER_ID_REFUSED);
 	if (!has_mark(id))
 		return;
 	n = number_after(id, 3);
