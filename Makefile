@@ -180,6 +180,7 @@ deps:			## install the packages that building, testing and linting need (as root
 	@scripts/deps install build test lint
 
 MANUALS := $(sort $(wildcard docs/*.[1-8]))
+UNITS	:= $(notdir $(sort $(wildcard etc/*.service etc/*.socket etc/*.target)))
 
 install: all		## install below PREFIX=/usr/local (DESTDIR= for a staging directory)
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(EXDIR)
@@ -191,8 +192,10 @@ install: all		## install below PREFIX=/usr/local (DESTDIR= for a staging directo
 	done
 	install -m 0644 docs/control-1.json $(DESTDIR)$(PREFIX)/share/doc/relayd
 	install -m 0644 etc/relayd.yaml $(wildcard examples/agent.*) $(DESTDIR)$(EXDIR)
-	sed 's,/usr/sbin/,$(SBINDIR)/,; s,/usr/bin/,$(BINDIR)/,' etc/relayd.service >$(DESTDIR)$(UNITDIR)/relayd.service
-	chmod 0644 $(DESTDIR)$(UNITDIR)/relayd.service
+	for u in $(UNITS); do \
+		sed 's,/usr/sbin/,$(SBINDIR)/,; s,/usr/bin/,$(BINDIR)/,' etc/$$u >$(DESTDIR)$(UNITDIR)/$$u && \
+		chmod 0644 $(DESTDIR)$(UNITDIR)/$$u || exit 1; \
+	done
 	install -m 0644 etc/relayd.sysusers $(DESTDIR)$(USERDIR)/relayd.conf
 	install -m 0644 etc/relayd.tmpfiles $(DESTDIR)$(TMPDIR_)/relayd.conf
 
@@ -201,7 +204,8 @@ uninstall:		## remove what install put there; configuration and state stay
 	for m in $(MANUALS); do rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; done
 	rm -f $(DESTDIR)$(PREFIX)/share/doc/relayd/control-1.json
 	rm -f $(DESTDIR)$(EXDIR)/relayd.yaml $(DESTDIR)$(EXDIR)/agent.*
-	rm -f $(DESTDIR)$(UNITDIR)/relayd.service $(DESTDIR)$(USERDIR)/relayd.conf $(DESTDIR)$(TMPDIR_)/relayd.conf
+	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS))
+	rm -f $(DESTDIR)$(USERDIR)/relayd.conf $(DESTDIR)$(TMPDIR_)/relayd.conf
 	-rmdir $(DESTDIR)$(EXDIR) $(DESTDIR)$(PREFIX)/share/doc/relayd 2>/dev/null
 
 clean:			## remove everything that was built

@@ -64,6 +64,7 @@ parse(const char *name, int has_file, const char *text, size_t len,
 	    .e = e};
 
 	e->text[0] = '\0';
+	e->passing = 0;
 	if ((x.conf = calloc(1, sizeof(*x.conf))) == NULL ||
 	    conf_schema_defaults(conf_schema_root(), x.conf) == -1 ||
 	    (has_file && (x.conf->path = strdup(name)) == NULL)) {
@@ -115,6 +116,7 @@ read_file(struct conf_ctx *x, int fd, size_t *len)
 	char *p;
 
 	if (fstat(fd, &st) == -1) {
+		x->e->passing = conf_error_passes(errno);
 		conf_fail(x, NULL, "cannot be examined: %s", strerror(errno));
 		return NULL;
 	}
@@ -133,9 +135,11 @@ read_file(struct conf_ctx *x, int fd, size_t *len)
 			    "is larger than %u bytes; divide the gateways "
 			    "among several relayd",
 			    LIMIT_CONF_FILE);
-		else
+		else {
+			x->e->passing = conf_error_passes(errno);
 			conf_fail(
 			    x, NULL, "cannot be read: %s", strerror(errno));
+		}
 		free(p);
 		return NULL;
 	}
@@ -162,6 +166,7 @@ conf_load(const char *path, int must_exist, char *const env[],
 	    conf_env_get(env, "GATEWAY_RELAY_URL", &len) != NULL)
 		return parse(
 		    "environment", 0, NULL, 0, env, hostname, warn, arg, e);
+	e->passing = fd == -1 && conf_error_passes(errno);
 	if (fd == -1) {
 		conf_fail(&x, NULL, "cannot be opened: %s%s", strerror(errno),
 		    errno == ENOENT

@@ -118,7 +118,14 @@ struct conf_error {
 	char text[1024]; /* one line, safe for a terminal:
 			  * "FILE:LINE:COLUMN: gateways.main.url: what; what to
 			  * do" */
+	int passing;	 /* nothing is wrong with it: the machine was short of
+			  * something, and a later try may do */
+	int mistake; /* of who configured us or our unit: no try will do.  Where
+		      * it is not the configuration that is loaded */
 };
+
+/* Whether an error of the system is of that kind. */
+int conf_error_passes(int error);
 
 /* Called for each warning while loading (a key this version accepts but does
  * not use yet, a malformed GATEWAY_RELAY_BOT_IDS, …).  text as in conf_error.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Configuration: messages with the place, the key's path and what to do. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -112,14 +113,28 @@ conf_fail_env(struct conf_ctx *x, const char *var, const char *fmt, ...)
 int
 conf_fail_memory(struct conf_ctx *x)
 {
+	x->e->passing = 1;
 	return conf_fail(x, NULL, "not enough memory to load it");
+}
+
+int
+conf_error_passes(int error)
+{
+	static const int errors[] = {EMFILE, ENFILE, ENOMEM, ENOBUFS, EAGAIN,
+	    EINTR, EIO, ESTALE, ETIMEDOUT};
+	size_t i;
+
+	for (i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
+		if (errors[i] == error)
+			return 1;
+	return 0;
 }
 
 void
 conf_warning(
     struct conf_ctx *x, const struct conf_node *at, const char *fmt, ...)
 {
-	struct conf_error e;
+	struct conf_error e = {.text = ""};
 	va_list ap;
 
 	if (x->warn == NULL)

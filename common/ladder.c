@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The start-up ladder of every child. */
+#include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -180,11 +181,13 @@ ladder_begin(struct ladder *l)
 
 /* The other rungs. */
 
+/* As the user: root may have been left no power over the user's directory. */
 static void
-enter_root(const struct ladder *l)
+enter_root(const struct ladder *l, uid_t uid)
 {
 	if (l->root == NULL)
 		die("no directory to chroot into (-C)");
+	(void)setfsuid(uid);
 	if (chroot(l->root) == -1)
 		die("chroot %s: %s", l->root, strerror(errno));
 }
@@ -214,7 +217,7 @@ drop_root(const struct ladder *l, const struct role_row *row)
 	if (pw->pw_uid == 0 || pw->pw_gid == 0)
 		die("user %s is root", row->user);
 	if (row->root != ROOT_NONE)
-		enter_root(l);
+		enter_root(l, pw->pw_uid);
 	if (chdir("/") == -1)
 		die("chdir /: %s", strerror(errno));
 	become(pw);

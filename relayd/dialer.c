@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The dialer process; see dialer.h. */
+#include <err.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -253,8 +254,10 @@ dialer_open(struct dialer *d)
 
 	if (vault_open(&d->vault, PROXY_SPACE, PROXY_REQUEST_MAX, &flags) ==
 	    -1) {
-		log_err(
-		    "secmem", NULL, "memory for secrets: %s", strerror(errno));
+		log_err("secmem", NULL,
+		    "memory for secrets: %s: raise the limit of locked memory "
+		    "(LimitMEMLOCK=, ulimit -l)",
+		    strerror(errno));
 		return -1;
 	}
 	if (flags & SECMEM_FALLBACK)
@@ -264,9 +267,12 @@ dialer_open(struct dialer *d)
 	d->env.base = d->child.base;
 	d->env.request = d->vault.work;
 	d->env.resolver = resolver_new(d->child.base);
-	d->jobs = dial_jobs_new(&d->child, &d->env);
-	if (d->env.resolver == NULL || d->jobs == NULL) {
-		log_err("dialer", NULL, "events: %s", strerror(errno));
+	if (d->env.resolver == NULL) {
+		log_err("dialer", NULL, "no resolver: %s", strerror(errno));
+		return -1;
+	}
+	if ((d->jobs = dial_jobs_new(&d->child, &d->env)) == NULL) {
+		log_err("dialer", NULL, "no events: %s", strerror(errno));
 		return -1;
 	}
 	return 0;
@@ -289,15 +295,17 @@ dialer_main(int argc, char *argv[])
 	struct dialer *d;
 	int status;
 
+	/* The log has not begun: the supervisor logs these lines as they are.
+	 */
 	if ((d = calloc(1, sizeof(*d))) == NULL)
-		return EX_OSERR;
+		err(EX_OSERR, "the dialer's memory");
 	if (child_begin(&d->child, argc, argv) == -1 ||
-	    d->child.role != ROLE_DIALER) {
-		free(d);
-		return EX_USAGE;
-	}
-	if (dialer_open(d) == -1)
+	    d->child.role != ROLE_DIALER)
+		errx(EX_USAGE, "the dialer is started by relayd alone");
+	if (dialer_open(d) == -1) {
+		log_err("dialer", NULL, "it cannot begin: it ends");
 		return EX_OSERR;
+	}
 	child_enter(&d->child, &ops, d);
 	status = child_loop(&d->child);
 	dialer_close(d);

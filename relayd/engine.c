@@ -96,11 +96,25 @@ engine_reload(struct engine *e, uint32_t corr, uint32_t uid, int32_t pid)
 
 /* What the core asks for beyond the link and the agents. */
 
+/* In milliseconds; 0: none is planned. */
+static uint32_t
+next_attempt(const struct gateway *gw)
+{
+	const struct link *l = &gw->link;
+	uint64_t now = gw->core->now;
+
+	if (l->state != LINK_WAIT || l->next_dial <= now)
+		return 0;
+	return l->next_dial - now > UINT32_MAX ? UINT32_MAX
+					       : (uint32_t)(l->next_dial - now);
+}
+
 void
 engine_state(struct engine_gw *eg)
 {
 	struct msg_gateway_state m = {
 	    .gateway = eg->index,
+	    .next_in_ms = next_attempt(eg->gw),
 	    .state = span_str(link_public(eg->gw)),
 	    .reason = span_str(eg->gw->link.reason),
 	};

@@ -73,12 +73,21 @@ absolute(char *out, size_t cap, const char *path)
 	char cwd[LIMIT_PATH + 1];
 	int n;
 
-	if (path[0] == '/')
-		return strlcpy(out, path, cap) < cap ? 0 : -1;
-	if (getcwd(cwd, sizeof(cwd)) == NULL)
+	if (path[0] != '/' && getcwd(cwd, sizeof(cwd)) == NULL) {
+		fprintf(stderr,
+		    "relayd: the working directory: %s: give absolute paths\n",
+		    strerror(errno));
 		return -1;
-	n = snprintf(out, cap, "%s/%s", cwd, path);
-	return n < 0 || (size_t)n >= cap ? -1 : 0;
+	}
+	n = path[0] == '/' ? snprintf(out, cap, "%s", path)
+			   : snprintf(out, cap, "%s/%s", cwd, path);
+	if (n >= 0 && (size_t)n < cap)
+		return 0;
+	fprintf(stderr,
+	    "relayd: a path on the command line is longer than %zu bytes: "
+	    "shorten it\n",
+	    cap - 1);
+	return -1;
 }
 
 /* $var/name, or $HOME/rest/name. */
@@ -165,8 +174,11 @@ state_dir(
 	if (o->check) /* -n may have no run directory, either */
 		return 0;
 	n = snprintf(p->state, sizeof(p->state), "%s/state", p->run);
-	if (n < 0 || (size_t)n >= sizeof(p->state))
+	if (n < 0 || (size_t)n >= sizeof(p->state)) {
+		fprintf(
+		    stderr, "relayd: %s is too long a path: give -s\n", p->run);
 		return -1;
+	}
 	log_warn("state", NULL,
 	    "neither HOME nor XDG_STATE_HOME nor -s says where state is kept: "
 	    "it is in %s, which may not outlive a restart of the machine",
@@ -224,15 +236,17 @@ bin_dir(struct sup_paths *p)
 	return 0;
 }
 
-/* 0, 1 and 2 are there; nothing else that was inherited stays open. */
+/* 0, 1 and 2 are there; of what else was inherited, the service manager's
+ * sockets alone stay open. */
 static void
 tidy_fds(void)
 {
-	int fd;
+	int fd, passed = sup_passed_count(environ);
 
 	while ((fd = open("/dev/null", O_RDWR)) != -1 && fd <= 2)
 		;
-	close_range(3, ~0U, 0);
+	/* What comes after them is that of the loop above. */
+	close_range(3 + (unsigned)(passed > 0 ? passed : 0), ~0U, 0);
 }
 
 /* Who started us may have blocked signals; a SIGHUP that comes before there is
@@ -248,21 +262,6 @@ tidy_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Sockets that the service manager opened were closed with the rest. */
-static void
-say_passed(const struct sup_env *env)
-{
-	const char *fds = sup_env_get(env, "LISTEN_FDS");
-	const char *pid = sup_env_get(env, "LISTEN_PID"), *bad;
-
-	if (fds != NULL && pid != NULL &&
-	    strtonum(pid, 1, INT32_MAX, &bad) == getpid())
-		log_warn("listen", NULL,
-		    "the service manager passed sockets: "
-		    "they were closed, relayd makes its own (socket activation "
-		    "is not there yet)");
-}
-
 static int
 supervise(const struct options *o, struct sup_env *env)
 {
@@ -270,11 +269,14 @@ supervise(const struct options *o, struct sup_env *env)
 
 	memset(&p, 0, sizeof(p));
 	log_init(LOG_TO_PEOPLE, "supervisor", o->debug ? LOG_DEBUG : LOG_INFO);
-	say_passed(env);
 	if (conf_file(&p, o, env) == -1 || run_dir(&p, o, env) == -1 ||
-	    state_dir(&p, o, env) == -1 || bin_dir(&p) == -1) {
+	    state_dir(&p, o, env) == -1) {
 		sup_env_free(env);
 		return EXIT_CONF;
+	}
+	if (bin_dir(&p) == -1) {
+		sup_env_free(env);
+		return 1;
 	}
 	return o->check ? supervisor_check(&p, env)
 			: supervisor_run(&p, env, o->debug);

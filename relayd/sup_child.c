@@ -223,6 +223,7 @@ forget_links(struct supervisor *s)
 		    "the engine is being restarted",
 		    sizeof(s->slots.slot[i].reason));
 		s->slots.slot[i].since = (int64_t)time(NULL);
+		s->slots.slot[i].next = 0;
 	}
 }
 

@@ -13,6 +13,7 @@
 #include "sup_command.h"
 #include "sup_conf.h"
 #include "sup_json.h"
+#include "sup_passed.h"
 #include "sup_sockets.h"
 #include "sup_spawn.h"
 
@@ -33,6 +34,7 @@ fail(struct conf_error *e, const struct conf *c, const struct conf_gateway *g,
 	size_t n;
 	va_list ap;
 
+	e->passing = conf_error_passes(errno);
 	snprintf(e->text, sizeof(e->text), "%s",
 	    c->path == NULL ? "environment" : c->path);
 	n = strlen(e->text);
@@ -53,6 +55,13 @@ fail(struct conf_error *e, const struct conf *c, const struct conf_gateway *g,
 	vsnprintf(e->text + n, sizeof(e->text) - n, fmt, ap);
 	va_end(ap);
 	return -1;
+}
+
+static void
+no_memory(struct conf_error *e)
+{
+	strlcpy(e->text, "out of memory", sizeof(e->text));
+	e->passing = 1;
 }
 
 /* What is told to relay-authd in one message has its bounds. */
@@ -126,6 +135,7 @@ check_gateway(const struct supervisor *s, const struct conf *c,
 	gid_t gid;
 	int fd;
 
+	errno = 0;
 	if (sup_group(g->agents.group, &gid) == -1)
 		return fail(e, c, g, "agents.group",
 		    "no group \"%s\" on this "
@@ -161,6 +171,7 @@ check(const struct supervisor *s, const struct conf *c, struct conf_error *e)
 	gid_t gid;
 	size_t i;
 
+	errno = 0;
 	if (c->ngateway > LIMIT_GATEWAYS)
 		return fail(
 		    e, c, NULL, "gateways", "more than %d", LIMIT_GATEWAYS);
@@ -249,9 +260,10 @@ find_users(struct sup_plan *p, struct conf_error *e)
 			continue;
 		}
 		if ((p->user[i] = malloc(sizeof(*p->user[i]))) == NULL) {
-			strlcpy(e->text, "out of memory", sizeof(e->text));
+			no_memory(e);
 			return -1;
 		}
+		errno = 0;
 		if (sup_command_user(p->user[i], g->token.command_user, why,
 			sizeof(why)) == -1)
 			return fail(
@@ -334,8 +346,9 @@ sup_plan_load(struct supervisor *s, struct conf_error *e)
 	struct sup_plan *p;
 
 	e->text[0] = '\0';
+	e->passing = 0;
 	if ((p = calloc(1, sizeof(*p))) == NULL) {
-		strlcpy(e->text, "out of memory", sizeof(e->text));
+		no_memory(e);
 		return NULL;
 	}
 	p->conf = load(&s->paths, s->env.var, warn, e);
@@ -345,7 +358,7 @@ sup_plan_load(struct supervisor *s, struct conf_error *e)
 		return NULL;
 	}
 	if (collect_ports(s, p) == -1) {
-		strlcpy(e->text, "out of memory", sizeof(e->text));
+		no_memory(e);
 		sup_plan_free(p);
 		return NULL;
 	}
@@ -436,12 +449,27 @@ place_one(struct supervisor *s, const struct conf *c,
 		strlcpy(place->state, "unknown", sizeof(place->state));
 		strlcpy(place->reason, "not told yet", sizeof(place->reason));
 	}
-	if (place->listen_fd == -1 &&
-	    (place->listen_fd = sup_listen(path, 0660, gid, e)) == -1)
+	if (sup_passed_listen(&s->passed, path, gid, &place->listen_fd, e) ==
+	    -1)
 		return -1;
 	if (sup_journal_open(&place->journal, s->paths.state, g, &why) == -1)
 		return fail(e, c, g, "journal", "%s", why.text);
 	return 0;
+}
+
+/* The sockets of operators and dashboards. */
+static int
+place_control(
+    struct supervisor *s, const struct sup_plan *p, struct conf_error *e)
+{
+	const gid_t gid = p->control_gid;
+	char path[LIMIT_PATH + 16];
+
+	snprintf(path, sizeof(path), "%s/control.sock", s->paths.run);
+	if (sup_passed_listen(&s->passed, path, gid, &s->control_fd, e) == -1)
+		return -1;
+	snprintf(path, sizeof(path), "%s/status.sock", s->paths.run);
+	return sup_passed_listen(&s->passed, path, gid, &s->status_fd, e);
 }
 
 int
@@ -451,6 +479,8 @@ sup_plan_place(struct supervisor *s, struct sup_plan *p, struct conf_error *e)
 	size_t i;
 	int slot;
 
+	if (place_control(s, p, e) == -1)
+		return -1;
 	for (i = 0; i < p->conf->ngateway; i++) {
 		g = &p->conf->gateway[i];
 		if ((slot = sup_slot_take(&s->slots, g->name)) == -1)
@@ -489,7 +519,7 @@ sup_plan_keep(struct supervisor *s, const struct sup_plan *p)
 		if (s->slots.slot[i].listen_fd != -1) {
 			agent_path(
 			    s, s->slots.slot[i].name, path, sizeof(path));
-			unlink(path);
+			sup_passed_unlink(&s->passed, path);
 		}
 		sup_journal_close(&s->slots.slot[i].journal, s->paths.state,
 		    s->slots.slot[i].name, p != NULL);
@@ -519,14 +549,14 @@ sup_plan_groups(struct supervisor *s, const struct sup_plan *p)
 	for (i = 0; i < p->conf->ngateway; i++) {
 		agent_path(s, p->conf->gateway[i].name, path, sizeof(path));
 		if (sup_group(p->conf->gateway[i].agents.group, &gid) == -1 ||
-		    sup_listen_group(path, gid, &e) == -1)
+		    sup_passed_group(&s->passed, path, gid, &e) == -1)
 			log_warn("conf", p->conf->gateway[i].name,
 			    "%s keeps its old group", path);
 	}
 	for (i = 0; i < 2; i++) {
 		snprintf(path, sizeof(path), "%s/%s", s->paths.run, fixed[i]);
 		if (sup_group(p->conf->control_group, &gid) == -1 ||
-		    sup_listen_group(path, gid, &e) == -1)
+		    sup_passed_group(&s->passed, path, gid, &e) == -1)
 			log_warn("conf", NULL, "%s keeps its old group", path);
 	}
 }

@@ -38,6 +38,7 @@ static const char *const kept[] = {
     "WATCHDOG_PID",
     "LISTEN_FDS",
     "LISTEN_PID",
+    "LISTEN_FDNAMES",
     "CREDENTIALS_DIRECTORY",
     "SSL_CERT_FILE",
     "HOME",

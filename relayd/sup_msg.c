@@ -132,6 +132,9 @@ on_gateway_state(struct sup_child *c, struct msg *m)
 	span_copy(slot->state, sizeof(slot->state), g->state);
 	span_copy(slot->reason, sizeof(slot->reason), g->reason);
 	slot->since = (int64_t)time(NULL);
+	slot->next = g->next_in_ms == 0
+	    ? 0
+	    : slot->since + (int64_t)((g->next_in_ms + 999) / 1000);
 	sup_changed(c->sup);
 	return NULL;
 }

@@ -212,6 +212,17 @@ sup_reload_ready(struct sup_child *c)
 		pending(s);
 }
 
+/* Whether a child's reason is the machine's, which may pass. */
+static int
+is_shortage(const char *why)
+{
+	static const char end[] = "out of memory";
+	size_t n = strlen(why);
+
+	return n >= sizeof(end) - 1 &&
+	    strcmp(why + n - (sizeof(end) - 1), end) == 0;
+}
+
 void
 sup_reload_refused(struct sup_child *c, const char *why)
 {
@@ -239,7 +250,7 @@ sup_reload_refused(struct sup_child *c, const char *why)
 	if (s->phase == PHASE_STARTING) {
 		log_err("conf", NULL, "%s cannot take the configuration: %s",
 		    name, why);
-		sup_stop(s, EXIT_CONF);
+		sup_stop(s, is_shortage(why) ? 1 : EXIT_CONF);
 		return;
 	}
 	snprintf(text, sizeof(text), "it refused the configuration: %s", why);

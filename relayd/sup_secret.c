@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "role.h"
+#include "sup_own.h"
 #include "sup_secret.h"
 
 /* A service manager shows a reader's access as group bits (they are the mask
@@ -94,14 +95,13 @@ checked(int fd, const char *user, mode_t mask, char *why, size_t whylen)
  * nowhere else.
  */
 static int
-open_checked(
-    const char *path, const char *user, mode_t mask, char *why, size_t whylen)
+open_beneath(const char *path)
 {
 	struct open_how how = {.flags = OPEN_FLAGS,
 	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
 	char dir[LIMIT_PATH + 1];
 	char *base;
-	int fd, dirfd;
+	int fd, dirfd, error;
 
 	strlcpy(dir, path, sizeof(dir));
 	base = strrchr(dir, '/');
@@ -109,9 +109,39 @@ open_checked(
 	dirfd =
 	    open(dir[0] == '\0' ? "/" : dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd == -1)
-		return checked(-1, NULL, 0, why, whylen);
+		return -1;
 	fd = (int)syscall(SYS_openat2, dirfd, base, &how, sizeof(how));
+	error = errno;
 	close(dirfd);
+	errno = error;
+	return fd;
+}
+
+/* Look as the user whose secrets these are, after we could not: 0, or -1. */
+static int
+enter(const char *user)
+{
+	const int error = errno;
+	struct passwd *pw;
+	int r = -1;
+
+	if (error == EACCES && user != NULL && geteuid() == 0 &&
+	    (pw = getpwnam(user)) != NULL)
+		r = sup_own_enter(pw->pw_uid);
+	errno = error;
+	return r;
+}
+
+static int
+open_checked(
+    const char *path, const char *user, mode_t mask, char *why, size_t whylen)
+{
+	int fd = open_beneath(path);
+
+	if (fd == -1 && enter(user) == 0) {
+		fd = open_beneath(path);
+		sup_own_leave();
+	}
 	if (fd == -1 && errno == EXDEV) {
 		strlcpy(why,
 		    "is a symbolic link to another directory: name the file",
@@ -140,8 +170,8 @@ failed(struct sup_cred *c, const char *path, const char *why)
 
 /* The place of the file that the service manager laid ready, if it did. */
 static int
-in_directory(
-    char path[LIMIT_PATH + 1], const struct sup_env *e, const char *gateway)
+in_directory(char path[LIMIT_PATH + 1], const struct sup_env *e,
+    const char *gateway, const char *what)
 {
 	static const char *const prefix[] = {"", "relayd."};
 	const char *dir = sup_env_get(e, "CREDENTIALS_DIRECTORY");
@@ -149,14 +179,21 @@ in_directory(
 	int n;
 
 	for (i = 0; dir != NULL && i < 2; i++) {
-		n = snprintf(path, LIMIT_PATH + 1, "%s/%s%s.secret", dir,
-		    prefix[i], gateway);
+		n = snprintf(path, LIMIT_PATH + 1, "%s/%s%s.%s", dir, prefix[i],
+		    gateway, what);
 		if (n >= 0 && n <= LIMIT_PATH &&
 		    (faccessat(AT_FDCWD, path, F_OK, 0) == 0 ||
 			errno != ENOENT))
 			return 1;
 	}
 	return 0;
+}
+
+static int
+open_in_directory(const char *path, char *why, size_t whylen)
+{
+	return checked(open(path, OPEN_FLAGS), role_row(ROLE_AUTHD)->user,
+	    MODE_DIRECTORY, why, whylen);
 }
 
 /* A file is there, or is named: it counts, good or bad. */
@@ -210,11 +247,22 @@ sup_cred_open(
 	} else if (g->secret.file != NULL) {
 		fd = sup_secret_open(g->secret.file, user, why, sizeof(why));
 		take_file(c, CRED_FILE, g->secret.file, fd, why);
-	} else if (in_directory(path, e, g->name)) {
-		fd = checked(open(path, OPEN_FLAGS), user, MODE_DIRECTORY, why,
-		    sizeof(why));
+	} else if (in_directory(path, e, g->name, "secret")) {
+		fd = open_in_directory(path, why, sizeof(why));
 		take_file(c, CRED_DIRECTORY, path, fd, why);
 	}
+}
+
+static int
+stat_it(const char *path, struct stat *st)
+{
+	int r = stat(path, st);
+
+	if (r == -1 && enter(role_row(ROLE_AUTHD)->user) == 0) {
+		r = stat(path, st);
+		sup_own_leave();
+	}
+	return r;
 }
 
 int
@@ -228,9 +276,9 @@ sup_cred_stamp(struct sup_stamp *stamp, const struct sup_env *e,
 	memset(stamp, 0, sizeof(*stamp));
 	if (in_environment(e, g))
 		return 0;
-	if (path == NULL && in_directory(found, e, g->name))
+	if (path == NULL && in_directory(found, e, g->name, "secret"))
 		path = found;
-	if (path != NULL && stat(path, &st) == 0)
+	if (path != NULL && stat_it(path, &st) == 0)
 		*stamp = (struct sup_stamp){
 		    st.st_dev, st.st_ino, st.st_size, st.st_mtim, st.st_ctim};
 	return path != NULL || sup_env_get(e, "CREDENTIALS_DIRECTORY") != NULL;
@@ -242,6 +290,32 @@ sup_cred_close(struct sup_cred *c)
 	if (c->fd != -1 && !c->borrowed)
 		close(c->fd);
 	c->fd = -1;
+}
+
+int
+sup_cred_identity(char path[LIMIT_PATH + 1], const struct sup_env *e,
+    const struct conf_gateway *g)
+{
+	return in_directory(path, e, g->name, "identity-token");
+}
+
+int
+sup_cred_delivery_key(const struct sup_env *e, const struct conf_gateway *g)
+{
+	char path[LIMIT_PATH + 1];
+
+	return e->sealed[SEALED_DELIVERY_KEY] != -1 ||
+	    in_directory(path, e, g->name, "delivery-key");
+}
+
+/* A file of the credential directory, which is there. */
+static void
+want_directory(struct sup_cred *c, const char *path)
+{
+	char why[LIMIT_REASON];
+
+	if ((c->fd = open_in_directory(path, why, sizeof(why))) == -1)
+		failed(c, path, why);
 }
 
 /* Sealed memory, which stays ours. */
@@ -260,10 +334,12 @@ static void
 want_identity(
     struct sup_cred *c, const struct sup_env *e, const struct conf_gateway *g)
 {
-	char why[LIMIT_REASON];
+	char why[LIMIT_REASON], path[LIMIT_PATH + 1];
 
 	if (g->token.env != NULL)
 		want_sealed(c, sup_env_named(e, g->token.env), g->token.env);
+	else if (g->token.file == NULL && sup_cred_identity(path, e, g))
+		want_directory(c, path);
 	else if (g->token.file == NULL)
 		failed(c, "identity_token",
 		    "neither a file nor a variable of the environment");
@@ -291,6 +367,20 @@ want_client_secret(
 		failed(c, file, why);
 }
 
+/* What the environment holds, else the credential directory. */
+static void
+want_either(struct sup_cred *c, const struct sup_env *e,
+    const struct conf_gateway *g, enum sup_sealed where, const char *var,
+    const char *what)
+{
+	char path[LIMIT_PATH + 1];
+
+	if (e->sealed[where] == -1 && in_directory(path, e, g->name, what))
+		want_directory(c, path);
+	else
+		want_sealed(c, e->sealed[where], var);
+}
+
 void
 sup_secret_want(struct sup_cred *c, const struct sup_env *e,
     const struct conf_gateway *g, enum want_secret what)
@@ -305,12 +395,12 @@ sup_secret_want(struct sup_cred *c, const struct sup_env *e,
 		want_client_secret(c, e, g);
 		break;
 	case WANT_ENROLL_TOKEN:
-		want_sealed(c, e->sealed[SEALED_ENROLL_TOKEN],
-		    "GATEWAY_RELAY_ENROLL_TOKEN");
+		want_either(c, e, g, SEALED_ENROLL_TOKEN,
+		    "GATEWAY_RELAY_ENROLL_TOKEN", "enroll-token");
 		break;
 	case WANT_DELIVERY_KEY:
-		want_sealed(c, e->sealed[SEALED_DELIVERY_KEY],
-		    "GATEWAY_RELAY_DELIVERY_KEY");
+		want_either(c, e, g, SEALED_DELIVERY_KEY,
+		    "GATEWAY_RELAY_DELIVERY_KEY", "delivery-key");
 		break;
 	}
 }

@@ -101,6 +101,13 @@ void sup_cred_none(struct sup_cred *c, const struct conf_gateway *g);
  * links.  Whether it may lie in one at all. */
 int sup_cred_stamp(struct sup_stamp *stamp, const struct sup_env *e,
     const struct conf_gateway *g);
+/* Where the service manager laid the identity token of a gateway ready that is
+ * configured without one: 1 with path filled, or 0. */
+int sup_cred_identity(char path[LIMIT_PATH + 1], const struct sup_env *e,
+    const struct conf_gateway *g);
+/* Whether there is a delivery key for a gateway. */
+int
+sup_cred_delivery_key(const struct sup_env *e, const struct conf_gateway *g);
 /*
  * Open what relay-authd wants anew: a file, or sealed memory of the
  * environment.  Never fails: without a descriptor label, of at most

@@ -98,7 +98,7 @@ send_credential(struct slice *sl, size_t i)
 	m.source = cred.source;
 	m.label = span_str(cred.label);
 	m.keep = kept;
-	m.delivery_key = sl->s->env.sealed[SEALED_DELIVERY_KEY] != -1;
+	m.delivery_key = sup_cred_delivery_key(&sl->s->env, g) != 0;
 	r = send_item(sl, MSG_CONF_CREDENTIAL, &m, cred.fd);
 	sup_cred_close(&cred);
 	return r;
@@ -147,8 +147,10 @@ send_provision(struct slice *sl, size_t i)
 
 /* Which way the identity token is had, and what people know that by. */
 static enum token_source
-token_source(const struct conf_identity_token *t, char *label, size_t cap)
+token_source(const struct sup_env *e, const struct conf_gateway *g,
+    char label[LIMIT_PATH + 1])
 {
+	const struct conf_identity_token *t = &g->token;
 	const char *what = "";
 	enum token_source source = TOKEN_NONE;
 
@@ -165,9 +167,10 @@ token_source(const struct conf_identity_token *t, char *label, size_t cap)
 		source =
 		    t->oidc_client_id == NULL ? TOKEN_METADATA : TOKEN_OAUTH;
 		what = t->oidc_url;
-	}
+	} else if (sup_cred_identity(label, e, g))
+		return TOKEN_FILE;
 	/* A query is not for everybody's eyes. */
-	snprintf(label, cap, "%.*s",
+	snprintf(label, LIMIT_PATH + 1, "%.*s",
 	    t->oidc_url == what ? (int)strcspn(what, "?") : LIMIT_PATH, what);
 	return source;
 }
@@ -182,7 +185,7 @@ send_token(struct slice *sl, size_t i)
 
 	memset(&m, 0, sizeof(m));
 	m.gateway = sl->p->slot[i];
-	m.source = token_source(t, label, sizeof(label));
+	m.source = token_source(&sl->s->env, g, label);
 	m.label = span_str(label);
 	m.client_id = text_or_empty(t->oidc_client_id);
 	m.scope = text_or_empty(t->oidc_scope);

@@ -32,6 +32,7 @@ struct sup_slot {
 	char state[33];	       /* as the engine last told */
 	char reason[LIMIT_REASON + 1];
 	int64_t since; /* Unix seconds of that */
+	int64_t next;  /* of the next attempt; 0: none is planned */
 	/* The file of its pinned secret: as relay-authd is being given it, as
 	 * it lives by it, and when it was last looked at. */
 	struct sup_stamp offered, taken, seen;

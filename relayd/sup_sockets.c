@@ -17,11 +17,38 @@
 #include <unistd.h>
 
 #include "role.h"
+#include "sup_own.h"
 #include "sup_sockets.h"
 
 /* Connections that wait to be accepted: a burst of all agents of a gateway
  * while the engine restarts. */
 #define BACKLOG 128
+
+/* What the machine is short of, and for how long nobody knows: not wrong, so
+ * that a service manager tries again. */
+static const char *
+remedy(int error)
+{
+	switch (error) {
+	case EMFILE:
+		return ": relayd has no descriptor left: raise its limit of "
+		       "open files (LimitNOFILE=, ulimit -n)";
+	case ENFILE:
+		return ": the system has no descriptor left: end what holds "
+		       "many, or raise fs.file-max";
+	case ENOSPC:
+	case EDQUOT:
+		return ": make room on that file system";
+	case EROFS:
+		return ": name a directory elsewhere, or let the service "
+		       "manager leave this one writable (ReadWritePaths=)";
+	case EACCES:
+	case EPERM:
+		return ": give the directory to the user relayd runs as";
+	default:
+		return "";
+	}
+}
 
 static int fail(struct conf_error *e, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -37,6 +64,19 @@ fail(struct conf_error *e, const char *fmt, ...)
 	return -1;
 }
 
+static int
+open_as_owner(const char *path, uid_t owner)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int fd = open(path, flags);
+
+	if (fd == -1 && errno == EACCES && sup_own_enter(owner) == 0) {
+		fd = open(path, flags);
+		sup_own_leave();
+	}
+	return fd;
+}
+
 /* Make a directory if there is none and open it.  It must be ours, and no
  * other may write in it. */
 static int
@@ -49,12 +89,11 @@ dir_open(const char *path, mode_t mode, uid_t owner, struct conf_error *e)
 		if (chmod(path, mode) == -1)
 			return fail(e, "%s: chmod: %s", path, strerror(errno));
 	} else if (errno != EEXIST)
-		return fail(e, "%s: cannot make the directory: %s", path,
-		    strerror(errno));
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd == -1)
-		return fail(e, "%s: cannot open the directory: %s", path,
-		    strerror(errno));
+		return fail(e, "%s: cannot make the directory: %s%s", path,
+		    strerror(errno), remedy(errno));
+	if ((fd = open_as_owner(path, owner)) == -1)
+		return fail(e, "%s: cannot open the directory: %s%s", path,
+		    strerror(errno), remedy(errno));
 	if (fstat(fd, &st) == -1)
 		fail(e, "%s: %s", path, strerror(errno));
 	else if (st.st_uid != geteuid() && st.st_uid != owner)
@@ -71,16 +110,24 @@ dir_open(const char *path, mode_t mode, uid_t owner, struct conf_error *e)
 	return -1;
 }
 
-/* Give an open directory its owner and mode. */
+/* Give an open directory its owner and mode, where it has others. */
 static int
 dir_own(int fd, const char *path, uid_t uid, gid_t gid, mode_t mode,
     struct conf_error *e)
 {
-	int r = 0;
+	struct stat st;
+	int r = fstat(fd, &st);
 
-	if (fchown(fd, uid, gid) == -1 || fchmod(fd, mode) == -1)
-		r = fail(e, "%s: cannot set owner and mode: %s", path,
-		    strerror(errno));
+	if (r == 0 && (st.st_uid != uid || st.st_gid != gid))
+		r = fchown(fd, uid, gid);
+	if (r == 0 && (st.st_mode & 07777) != mode)
+		r = fchmod(fd, mode);
+	if (r == -1)
+		fail(e, "%s: cannot set owner and mode: %s%s", path,
+		    strerror(errno),
+		    errno == EPERM ? ": have it made by systemd-tmpfiles "
+				     "--create, or as root"
+				   : remedy(errno));
 	close(fd);
 	return r;
 }
@@ -239,7 +286,8 @@ sup_lock(const char *run, struct conf_error *e)
 		fd =
 		    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (fd == -1)
-			return fail(e, "%s: %s", path, strerror(errno));
+			return fail(e, "%s: %s%s", path, strerror(errno),
+			    remedy(errno));
 		if (flock(fd, LOCK_EX | LOCK_NB) == -1) {
 			if (errno == EWOULDBLOCK)
 				return lock_busy(run, fd, e);
@@ -322,7 +370,7 @@ place_is_free(const char *path, struct conf_error *e)
 		return -1;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
-		return fail(e, "socket: %s", strerror(errno));
+		return fail(e, "socket: %s%s", strerror(errno), remedy(errno));
 	r = connect(fd, (struct sockaddr *)&a, sizeof(a));
 	if (r == 0 || errno == EAGAIN)
 		r = fail(e, "%s: another process answers there: stop it", path);
@@ -337,7 +385,7 @@ sup_listen_group(const char *path, gid_t gid, struct conf_error *e)
 {
 	gid_t g = gid == (gid_t)-1 ? getegid() : gid;
 
-	if (lchown(path, (uid_t)-1, g) == -1)
+	if (sup_own_group(path, g) == -1)
 		return fail(e, "%s: cannot give it to group %u: %s", path,
 		    (unsigned)g, strerror(errno));
 	return 0;
@@ -385,7 +433,7 @@ sup_listen(const char *path, mode_t mode, gid_t gid, struct conf_error *e)
 	snprintf(tmp, sizeof(tmp), "%.*s.tmp", (int)(len - 5), path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
-		return fail(e, "socket: %s", strerror(errno));
+		return fail(e, "socket: %s%s", strerror(errno), remedy(errno));
 	if (listen_at(fd, path, tmp, mode, gid, e) == -1) {
 		close(fd);
 		return -1;

@@ -11,6 +11,7 @@
 #include "json.h"
 #include "limit.h"
 #include "schema.h"
+#include "sup_own.h"
 #include "sup_state.h"
 
 static const char *const phases[] = {
@@ -106,7 +107,7 @@ sup_state_write(const char *path, gid_t gid, const char *text, size_t len)
 	    tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd == -1)
 		return -1;
-	if ((gid != (gid_t)-1 && fchown(fd, (uid_t)-1, gid) == -1) ||
+	if ((gid != (gid_t)-1 && sup_own_group_fd(fd, gid) == -1) ||
 	    fchmod(fd, 0640) == -1 || write_all(fd, text, len) == -1 ||
 	    rename(tmp, path) == -1) {
 		saved = errno;

@@ -29,6 +29,7 @@ struct sup_state_process {
 struct sup_state_gateway {
 	const char *name, *state, *reason;
 	int64_t since; /* Unix seconds */
+	int64_t next;  /* of the next attempt; 0: none is planned */
 };
 
 struct sup_state {

@@ -19,6 +19,7 @@
 #include "sup_conf.h"
 #include "sup_reload.h"
 #include "sup_sockets.h"
+#include "sup_status.h"
 #include "sup_watch.h"
 #include "sup_xchg.h"
 #include "supervisor.h"
@@ -36,9 +37,9 @@ _Static_assert(STOP_REAP_MS + LOG_READER_MS < STOP_ALL_MS,
     "stopping takes longer than is promised");
 /* Descriptors of our own and of libraries, beside those counted below. */
 #define FILES_OTHER 512
-/* Listener, memory, bundle and link of a gateway, its identity token and its
- * kept credential, and those on their way. */
-#define FILES_GATEWAY 8
+/* Listener (also as it was passed), memory, bundle and link of a gateway, its
+ * identity token and its kept credential, and those on their way. */
+#define FILES_GATEWAY 9
 
 uint64_t
 sup_now(void)
@@ -89,12 +90,11 @@ state_file(struct supervisor *s, const struct sup_state_gateway *g, unsigned n)
 }
 
 static void
-status_line(struct supervisor *s, unsigned connected, unsigned n)
+status_line(struct supervisor *s, const struct sup_state_gateway *g, unsigned n)
 {
 	char text[sizeof(s->status)];
 
-	snprintf(
-	    text, sizeof(text), "%u of %u gateways connected", connected, n);
+	sup_status_line(text, g, n);
 	if (strcmp(text, s->status) == 0)
 		return;
 	strlcpy(s->status, text, sizeof(s->status));
@@ -106,7 +106,7 @@ state_write(struct supervisor *s)
 {
 	struct sup_state_gateway *g;
 	const struct sup_slot *slot;
-	unsigned i, n = 0, connected = 0;
+	unsigned i, n = 0;
 
 	if ((g = calloc(LIMIT_GATEWAYS, sizeof(*g))) == NULL)
 		return;
@@ -118,11 +118,11 @@ state_write(struct supervisor *s)
 		g[n].name = slot->name;
 		g[n].state = slot->state;
 		g[n].reason = slot->reason;
+		g[n].next = slot->next;
 		g[n++].since = slot->since;
-		connected += strcmp(slot->state, "connected") == 0;
 	}
 	state_file(s, g, n);
-	status_line(s, connected, n);
+	status_line(s, g, n);
 	free(g);
 }
 
@@ -387,19 +387,12 @@ notify_init(struct supervisor *s)
 		log_warn("notify", NULL, "NOTIFY_SOCKET: %s", why);
 }
 
-/* The control sockets, and the places of the gateways. */
+/* The sockets, and the places of the gateways. */
 static int
 open_sockets(struct supervisor *s, struct conf_error *e)
 {
-	const gid_t gid = s->plan->control_gid;
 	char path[LIMIT_PATH + 16];
 
-	snprintf(path, sizeof(path), "%s/control.sock", s->paths.run);
-	if ((s->control_fd = sup_listen(path, 0660, gid, e)) == -1)
-		return -1;
-	snprintf(path, sizeof(path), "%s/status.sock", s->paths.run);
-	if ((s->status_fd = sup_listen(path, 0660, gid, e)) == -1)
-		return -1;
 	/* Secrets pass here: for who started us alone. */
 	snprintf(path, sizeof(path), "%s/auth.sock", s->paths.run);
 	if ((s->auth_fd = sup_listen(path, 0600, (gid_t)-1, e)) == -1)
@@ -444,7 +437,7 @@ remove_files(struct supervisor *s)
 	for (i = 0; i < sizeof(have) / sizeof(have[0]); i++) {
 		snprintf(path, sizeof(path), "%s/%s", s->paths.run, names[i]);
 		if (have[i] != -1)
-			unlink(path);
+			sup_passed_unlink(&s->passed, path);
 	}
 	sup_unlock(s->paths.run, s->lock_fd);
 }
@@ -467,6 +460,7 @@ cleanup(struct supervisor *s)
 		close(s->status_fd);
 	if (s->auth_fd != -1)
 		close(s->auth_fd);
+	sup_passed_free(&s->passed);
 	sup_plan_free(s->plan);
 	sup_notify_free(&s->notify);
 	sup_env_free(&s->env);
@@ -509,7 +503,7 @@ supervisor_check(const struct sup_paths *paths, struct sup_env *env)
 		return 1;
 	if ((s->plan = sup_plan_load(s, &e)) == NULL ||
 	    sup_plan_secrets(s, s->plan, &e) == -1)
-		return refuse(s, &e, EXIT_CONF);
+		return refuse(s, &e, e.passing ? 1 : EXIT_CONF);
 	printf("configuration OK\n");
 	cleanup(s);
 	return 0;
@@ -519,13 +513,14 @@ int
 supervisor_run(const struct sup_paths *paths, struct sup_env *env, int debug)
 {
 	struct supervisor *s;
-	struct conf_error e;
+	struct conf_error e = {.text = ""};
 	int r, code;
 
 	if ((s = new_supervisor(paths, env, debug)) == NULL)
 		return 1;
-	if ((s->plan = sup_plan_load(s, &e)) == NULL)
-		return refuse(s, &e, EXIT_CONF);
+	if ((s->plan = sup_plan_load(s, &e)) == NULL ||
+	    sup_passed_init(&s->passed, &s->env, s->paths.run, &e) == -1)
+		return refuse(s, &e, e.passing ? 1 : EXIT_CONF);
 	log_level(debug ? LOG_DEBUG : s->plan->conf->log_level);
 	if (s->env.flags & SECMEM_FALLBACK)
 		log_info("secrets", NULL,
@@ -533,8 +528,9 @@ supervisor_run(const struct sup_paths *paths, struct sup_env *env, int debug)
 		    "secrets of the environment rest in locked memory");
 	raise_files();
 	notify_init(s);
+	sup_passed_say(&s->passed, s->plan->conf);
 	if (open_all(s, &e) == -1 || loop_init(s, &e) == -1)
-		return refuse(s, &e, 1);
+		return refuse(s, &e, e.mistake ? EXIT_CONF : 1);
 	state_write(s);
 	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
 		sup_child_start(&s->child[r]);

@@ -20,7 +20,9 @@
  *   sup_xchg.c, sup_command.c  exchanges and token commands
  *   sup_spawn.c, sup_log.c  starting a program, and its standard error
  *   sup_state.c    state.json
- *   sup_notify.c   the service manager
+ *   sup_notify.c, sup_status.c, sup_passed.c
+ *                  the service manager: what it is told, what it passes
+ *   sup_own.c      files of other users and groups
  */
 #ifndef SUPERVISOR_H
 #define SUPERVISOR_H
@@ -33,10 +35,12 @@
 #include "role.h"
 #include "sup_log.h"
 #include "sup_notify.h"
+#include "sup_passed.h"
 #include "sup_restart.h"
 #include "sup_secret.h"
 #include "sup_slot.h"
 #include "sup_state.h"
+#include "sup_status.h"
 
 struct event;
 struct event_base;
@@ -153,13 +157,14 @@ struct supervisor {
 	struct sup_reload reload;
 	struct sup_xchgs *xchg;
 	int lock_fd, control_fd, status_fd, auth_fd;
+	struct sup_passed passed; /* by the service manager */
 	struct sup_notify notify;
 	struct event *ev_term, *ev_int, *ev_hup, *ev_chld;
 	struct event *ev_ping, *ev_stop, *ev_state, *ev_watchdog, *ev_watch;
 	uint64_t stop_ms; /* sup_now() of the signal */
 	enum { STOP_NOT, STOP_ENGINE, STOP_OTHERS, STOP_KILL } stopping;
-	char status[64]; /* as the service manager knows it */
-	int exit_code;	 /* of the whole */
+	char status[SUP_STATUS_MAX]; /* as the service manager knows it */
+	int exit_code;		     /* of the whole */
 };
 
 /* Run until stopped; the exit status.  Takes env and paths over. */

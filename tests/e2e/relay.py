@@ -109,6 +109,8 @@ class Relayd:
         self.config = config
         self.env = dict(env or {})
         self.debug = debug
+        self.before = []        # words in front of the command that starts it
+        self.pass_fds = ()      # descriptors that they are to have
         self.process = None
         self.stopped = False    # ended as a test wanted it to
         self.seen = {}          # pid: start time
@@ -187,13 +189,13 @@ class Relayd:
 
     def start(self, wait=None):
         """Start it; with wait="connected", until every gateway is so."""
-        words = self.daemon.command("relayd", *(["-d"] if self.debug else []),
-                                    *self.places())
+        words = self.before + self.daemon.command(
+            "relayd", *(["-d"] if self.debug else []), *self.places())
         self.stopped = False
         self.process = subprocess.Popen(
             words, env=self.environment(), stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            start_new_session=True, cwd="/")
+            start_new_session=True, cwd="/", pass_fds=self.pass_fds)
         self._reader = threading.Thread(target=self._read_log, daemon=True,
                                         args=(self.process.stderr,))
         self._reader.start()

@@ -321,7 +321,7 @@ def test_messages_that_cross_are_no_offence(request, stages):
         assert p.write(FD_OF["engine"]["dialer"],
                        packet("DIAL_CANCEL", 0, corr=0x7fff0001)) > 0
         assert p.write(FD_OF["engine"]["supervisor"],
-                       packet("GATEWAY_STATE", 1, "injected", "said so")) > 0
+                       packet("GATEWAY_STATE", 1, 0, "injected", "said so")) > 0
     staging.relay.until(
         lambda: "injected" in str(stage.relayd.state_json()),
         "the injected state in the state file")

@@ -1,14 +1,9 @@
 # SPDX-License-Identifier: ISC
-"""Reload touches only what changed; stopping and the service manager."""
+"""Reload touches only what changed; stopping."""
 
-import contextlib
 import os
 import signal
-import socket
 import subprocess
-import time
-
-from relay import TIMEOUT_S
 
 
 def two_gateways(make_relayd, make_connector):
@@ -159,63 +154,6 @@ def test_stop_when_nobody_answers(relayd, connector):
     assert agent.result(request)["ambiguous"]
     assert relayd.wait_exit() == 0
     relayd.assert_gone()
-
-
-class Manager:
-    """What was told to a service manager, in order."""
-
-    def __init__(self):
-        # Abstract: reachable by every user, gone with the descriptor.
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.name = f"@relayd-test-{os.getpid()}-{id(self)}"
-        self.sock.bind("\0" + self.name[1:])
-        self.told = []
-
-    def wait(self, *texts):
-        """Read until a datagram holds all the texts; that datagram."""
-        deadline = time.monotonic() + TIMEOUT_S
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError(f"waited {TIMEOUT_S} s to be told "
-                                   f"{texts}; told: {self.told[-20:]}")
-            self.sock.settimeout(left)
-            with contextlib.suppress(socket.timeout):
-                message = self.sock.recv(4096).decode()
-                self.told.append(message)
-                if all(text in message for text in texts):
-                    return message
-
-
-def test_service_manager(make_relayd, connector):
-    manager = Manager()
-    relayd = make_relayd(env={"NOTIFY_SOCKET": manager.name,
-                              "WATCHDOG_USEC": "400000"})
-    relayd.connect_to(connector).start()
-    manager.wait("READY=1")
-    manager.wait("STATUS=", "1 of 1 gateway")
-    manager.wait("WATCHDOG=1")
-    for pid in relayd.pids().values():
-        with open(f"/proc/{pid}/environ", "rb") as environ:
-            if pid != relayd.pid:
-                assert b"NOTIFY_SOCKET" not in environ.read()
-    os.kill(relayd.pid, signal.SIGHUP)
-    assert "MONOTONIC_USEC=" in manager.wait("RELOADING=1")
-    manager.wait("READY=1")
-    relayd.stop()
-    manager.wait("STOPPING=1")
-
-
-def test_watchdog_is_not_fed_for_a_child_that_hangs(make_relayd, connector):
-    """Fed while all answer, never by connectivity."""
-    manager = Manager()
-    relayd = make_relayd(env={"NOTIFY_SOCKET": manager.name,
-                              "WATCHDOG_USEC": "400000"})
-    relayd.connect_to(connector).start(wait="connected")
-    connector.stop()
-    manager.wait("WATCHDOG=1")
-    connector.start()
-    relayd.wait_state()
 
 
 def test_a_second_one_is_refused(relayd):

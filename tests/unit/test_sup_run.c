@@ -15,7 +15,7 @@ test_start_and_stop(void **state)
 	wait_for(w, "run/state.json", "\"phase\":\"running\"");
 	assert_int_equal(stop(w), 0);
 	assert_non_null(strstr(told(w), "READY=1"));
-	assert_non_null(strstr(told(w), "STATUS=1 of 1 gateways connected"));
+	assert_non_null(strstr(told(w), "STATUS=main connected"));
 	assert_non_null(strstr(told(w), "STOPPING=1"));
 	path_in(w, path, sizeof(path), "run/agent");
 	assert_int_equal(rmdir(path), 0);

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "../../relayd/sup_own.c"
 #include "../../relayd/sup_state.c"
 
 static const struct sup_state_process processes[] = {
@@ -17,7 +18,7 @@ static const struct sup_state_process processes[] = {
     {"engine", 0, 3, 1700000100, 400},
 };
 static const struct sup_state_gateway gateways[] = {
-    {"main", "connected", "\x1b[31m \"quoted\"", 1700000200},
+    {"main", "connected", "\x1b[31m \"quoted\"", 1700000200, 0},
 };
 
 static void
