@@ -4,9 +4,11 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -231,8 +233,10 @@ set_limits(const struct ladder *l)
 	if (setrlimit(RLIMIT_CORE, &none) == -1)
 		die("rlimit core: %s", strerror(errno));
 	/* Who has no directory has no file to write; pipes, sockets and
-	 * mapped memory are not meant by this. */
-	if (l->writable == NULL && setrlimit(RLIMIT_FSIZE, &none) == -1)
+	 * mapped memory are not meant by this.  Who is nobody's child may have
+	 * a file as its standard error. */
+	if (l->writable == NULL && l->parent != 0 &&
+	    setrlimit(RLIMIT_FSIZE, &none) == -1)
 		die("rlimit fsize: %s", strerror(errno));
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
 		die("not dumpable: %s", strerror(errno));
@@ -297,13 +301,31 @@ probe(struct ladder *l, const struct probe *p, uint32_t obligatory, int abi)
 	}
 }
 
+/* From the limits to the filter; p has what lies outside. */
+static void
+shut_in(struct ladder *l, struct probe *p, uint32_t obligatory)
+{
+	int abi;
+
+	set_limits(l);
+	if (probe_bystander(p) == -1)
+		die("probes: %s", strerror(errno));
+	abi = put_landlock(l, role_row(l->role));
+	probe(l, p, obligatory, abi);
+	probe_end(p);
+#ifdef RELAYD_SANITIZE
+	confined = 1;
+#endif
+	if (sandbox_seccomp(l->role) == -1)
+		die("seccomp: %s", strerror(errno));
+}
+
 void
 ladder_climb(struct ladder *l)
 {
 	const struct role_row *row = role_row(l->role);
 	const int root = geteuid() == 0 || getuid() == 0;
 	struct probe p = {.role = l->role, .port = l->port, .nport = l->nport};
-	int abi;
 
 	l->wanted = row->layers;
 	if (!root)
@@ -317,15 +339,23 @@ ladder_climb(struct ladder *l)
 	else if (chdir("/") == -1)
 		die("chdir /: %s", strerror(errno));
 	bind_to_parent(l);
-	set_limits(l);
-	if (probe_bystander(&p) == -1)
-		die("probes: %s", strerror(errno));
-	abi = put_landlock(l, row);
-	probe(l, &p, root ? row->obligatory_root : row->obligatory, abi);
-	probe_end(&p);
-#ifdef RELAYD_SANITIZE
-	confined = 1;
-#endif
-	if (sandbox_seccomp(l->role) == -1)
-		die("seccomp: %s", strerror(errno));
+	shut_in(l, &p, root ? row->obligatory_root : row->obligatory);
+}
+
+void
+ladder_confine(struct ladder *l)
+{
+	struct __user_cap_header_struct head = {
+	    .version = _LINUX_CAPABILITY_VERSION_3};
+	const struct __user_cap_data_struct none[2] = {{0}};
+	const struct role_row *row = role_row(l->role);
+	struct probe p = {.role = l->role};
+
+	l->wanted = row->layers;
+	load_libraries();
+	if (probe_outside(&p) == -1)
+		die("/: %s", strerror(errno));
+	if (syscall(SYS_capset, &head, none) == -1)
+		die("capabilities: %s", strerror(errno));
+	shut_in(l, &p, row->obligatory);
 }

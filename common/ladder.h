@@ -49,4 +49,11 @@ void ladder_begin(struct ladder *l);
  */
 void ladder_climb(struct ladder *l);
 
+/*
+ * For a process that is nobody's child, once it has what lies outside: gives up
+ * every capability, then the rungs from the limits on.  The user stays as it
+ * is, root too.  Of *l the role alone is looked at.
+ */
+void ladder_confine(struct ladder *l);
+
 #endif

@@ -22,7 +22,7 @@
 static const char *const resolver_dirs[] = {"/etc", "/run/systemd/resolve",
     "/run/resolvconf", "/run/NetworkManager", NULL};
 
-static const struct role_row rows[ROLE_COUNT] = {
+static const struct role_row rows[ROLE_ROWS] = {
     [ROLE_SUPERVISOR] =
 	{
 	    .name = "supervisor",
@@ -91,6 +91,17 @@ static const struct role_row rows[ROLE_COUNT] = {
 	    .obligatory = ALWAYS,
 	    .syscalls = sandbox_calls_xchg,
 	    .rules = sandbox_rules_xchg,
+	},
+    [ROLE_SERVE] =
+	{
+	    .name = "serve",
+	    .title = "relay-ctl",
+	    .program = "relay-ctl",
+	    .root = ROOT_NONE,
+	    .layers = CONFINED & ~LAYER_BIT(LAYER_USER),
+	    .obligatory = ALWAYS,
+	    .syscalls = sandbox_calls_serve,
+	    .rules = sandbox_rules_serve,
 	},
 };
 

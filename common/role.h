@@ -17,7 +17,11 @@ enum role {
 	ROLE_DIALER,
 	ROLE_ENGINE,
 	ROLE_XCHG,
-	ROLE_COUNT
+	ROLE_COUNT,
+	/* None of relayd's: `relay-ctl serve`, which is started by whoever
+	 * wants it and shuts itself in. */
+	ROLE_SERVE = ROLE_COUNT,
+	ROLE_ROWS
 };
 
 #define ROLE_BIT(r) (1U << (r))

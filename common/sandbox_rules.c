@@ -25,6 +25,7 @@
 #define HAS(n, bits) \
 	{n, SCMP_CMP_MASKED_EQ, (uint32_t)(bits), (uint32_t)(bits)}
 #define NONE(n)		{n, SCMP_CMP_EQ, 0, 0}
+#define ISNT(n, v)	{n, SCMP_CMP_NE, (uint32_t)(v), 0}
 /* A socket's type, without the flags that may come with it. */
 #define TYPE_IS(t) \
 	{1, SCMP_CMP_MASKED_EQ, \
@@ -126,6 +127,28 @@ const int sandbox_calls_xchg[] = {-1};
 const struct sandbox_rule sandbox_rules_xchg[] = {
     ALLOW1(mmap, LACKS(2, PROT_EXEC)),
     ALLOW1(newfstatat, HAS(3, AT_EMPTY_PATH)), END};
+
+/*
+ * relay-ctl serve: takes connections on the socket it has, and makes others to
+ * relayd's.  getnameinfo, which evhttp calls for every client, may look for an
+ * interface's name and for files: it gets a refusal instead of death.
+ */
+const int sandbox_calls_serve[] = {SCMP_SYS(accept4), SCMP_SYS(connect),
+    SCMP_SYS(shutdown), SCMP_SYS(recvfrom), SCMP_SYS(sendto),
+    SCMP_SYS(getsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername), -1};
+
+const struct sandbox_rule sandbox_rules_serve[] = {
+    ALLOW1(mmap, LACKS(2, PROT_EXEC)),
+    ALLOW1(newfstatat, HAS(3, AT_EMPTY_PATH)),
+    ALLOW2(socket, IS(0, AF_UNIX), TYPE_IS(SOCK_STREAM)),
+    FAIL2(socket, EACCES, IS(0, AF_UNIX), TYPE_IS(SOCK_DGRAM)),
+    FAIL1(socket, EACCES, ISNT(0, AF_UNIX)), FAIL0(openat, EACCES),
+    FAIL0(faccessat, EACCES), FAIL0(faccessat2, EACCES),
+    FAIL0(readlinkat, EACCES),
+#ifdef __NR_open
+    FAIL0(open, EACCES), FAIL0(access, EACCES), FAIL0(readlink, EACCES),
+#endif
+    END};
 
 /*
  * The dialer: connects, and forks a child that resolves names.  That child

@@ -27,9 +27,11 @@ extern const int sandbox_calls_engine[];
 extern const int sandbox_calls_dialer[];
 extern const int sandbox_calls_authd[];
 extern const int sandbox_calls_xchg[];
+extern const int sandbox_calls_serve[];
 extern const struct sandbox_rule sandbox_rules_engine[];
 extern const struct sandbox_rule sandbox_rules_authd[];
 extern const struct sandbox_rule sandbox_rules_dialer[];
 extern const struct sandbox_rule sandbox_rules_xchg[];
+extern const struct sandbox_rule sandbox_rules_serve[];
 
 #endif

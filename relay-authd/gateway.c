@@ -61,6 +61,8 @@ tell(struct gateways *gs, uint32_t g)
 	st.revoked = gw->standing.revoked_at != 0;
 	st.revoked_at = (uint64_t)gw->standing.revoked_at;
 	st.evidence = span_str(gw->standing.evidence);
+	st.refusals = gw->refusals;
+	st.refused_at = (uint64_t)gw->refused_at;
 	gs->ops.send(ROLE_ENGINE, MSG_STANDING, 0, &st, -1, gs);
 }
 
@@ -163,6 +165,7 @@ note_refusal(struct gateways *gs, uint32_t g, const char *what, struct span why)
 {
 	struct gateway *gw = &gs->all[g];
 
+	gw->refusals++;
 	gw->refused_at = gs->now;
 	gw->refused_what = what;
 	log_vis(gw->refused_why, sizeof(gw->refused_why), why);

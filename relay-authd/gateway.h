@@ -42,6 +42,7 @@ struct gateway {
 	uint64_t due[JOB_KINDS]; /* when to try; 0: not */
 	uint64_t before; /* connections up to this had another credential */
 	uint64_t uses[USES];
+	uint64_t refusals;
 	int64_t refused_at; /* last refusal; 0: none */
 	const char *refused_what;
 	char refused_why[LIMIT_REASON + 1];

@@ -58,6 +58,8 @@ struct engine_cred {
 	uint64_t minted;
 	uint32_t skipped; /* identities, bits */
 	char skipped_why[LIMIT_REASON + 1];
+	uint64_t refusals;
+	int64_t refused_at; /* Unix seconds of the last; 0: none */
 };
 
 /* And of how it fared, from then on also by what we found. */

@@ -150,6 +150,8 @@ engine_cred_standing(struct engine *e, struct engine_gw *eg, struct msg *m)
 	    .revoked = s->revoked != 0,
 	    .revoked_at = (int64_t)s->revoked_at,
 	    .evidence = strndup(s->evidence.p, s->evidence.len)};
+	(*t)->cred.refusals = s->refusals;
+	(*t)->cred.refused_at = (int64_t)s->refused_at;
 	(*t)->whole = 1;
 	if (eg != NULL)
 		engine_cred_early(eg);

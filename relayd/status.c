@@ -128,6 +128,15 @@ put_seconds(struct buf *b, const char *key, double v)
 	buf_addf(b, "%.3f", v < 0 ? 0 : v);
 }
 
+/* Unix seconds of a core time; null when that is 0. */
+static void
+put_at(struct buf *b, const char *key, const struct moment *m, uint64_t at)
+{
+	uint64_t ago = at > m->clock ? 0 : m->clock - at;
+
+	put_int(b, key, at != 0, (int64_t)(m->wall - (double)ago / 1000));
+}
+
 /* Whole seconds since a core time; null when that is 0. */
 static void
 put_ago(struct buf *b, const char *key, const struct moment *m, uint64_t at)
@@ -164,6 +173,8 @@ put_credential(struct buf *b, const struct moment *m,
 	put_text(b, "tenant", c->tenant);
 	put_text(b, "policy", c->policy);
 	json_put_member_bool(b, "worked", worked);
+	json_put_member_int(b, "refusals", (int64_t)c->refusals);
+	put_int(b, "refused_at", c->refused_at != 0, c->refused_at);
 	buf_adds(b, SPAN_LIT("}"));
 }
 
@@ -297,6 +308,10 @@ put_connection(
 	put_ago(b, "last_pong_s", m, l->pong_at);
 	put_ago(b, "last_heard_s", m, l->last_read);
 	put_ago(b, "last_inbound_s", m, l->last_event);
+	put_at(b, "last_handshake_at", m, l->shaken_at);
+	put_at(b, "last_pong_at", m, l->pong_at);
+	put_at(b, "last_heard_at", m, l->last_read);
+	put_at(b, "last_inbound_at", m, l->last_event);
 }
 
 static void

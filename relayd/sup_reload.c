@@ -91,7 +91,7 @@ finish(struct supervisor *s, int ok, const char *text)
 	answer(s, asked, r->corr, ok, text);
 	if (s->phase != PHASE_STOPPING) {
 		s->phase = PHASE_RUNNING;
-		sup_notify(&s->notify, "READY=1");
+		notify_send(&s->notify, "READY=1");
 	}
 	sup_changed(s);
 	pending(s);
@@ -402,7 +402,7 @@ sup_reload_begin(struct supervisor *s, int asked, uint32_t corr)
 	s->reload.asked_pid = s->child[ROLE_ENGINE].pid;
 	s->phase = PHASE_RELOADING;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	sup_notify(&s->notify, "RELOADING=1\nMONOTONIC_USEC=%lld",
+	notify_send(&s->notify, "RELOADING=1\nMONOTONIC_USEC=%lld",
 	    (long long)ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
 	sup_changed(s);
 	if ((p = sup_plan_load(s, &e)) == NULL)

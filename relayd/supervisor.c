@@ -98,7 +98,7 @@ status_line(struct supervisor *s, const struct sup_state_gateway *g, unsigned n)
 	if (strcmp(text, s->status) == 0)
 		return;
 	strlcpy(s->status, text, sizeof(s->status));
-	sup_notify(&s->notify, "STATUS=%s", text);
+	notify_send(&s->notify, "STATUS=%s", text);
 }
 
 static void
@@ -150,7 +150,7 @@ sup_ready(struct supervisor *s)
 	s->phase = PHASE_RUNNING;
 	log_info("ready", NULL, "relayd %s serves %zu gateway%s", VERSION,
 	    s->plan->conf->ngateway, s->plan->conf->ngateway == 1 ? "" : "s");
-	sup_notify(&s->notify, "READY=1");
+	notify_send(&s->notify, "READY=1");
 	sup_changed(s);
 }
 
@@ -247,7 +247,7 @@ sup_stop(struct supervisor *s, int code)
 	s->phase = PHASE_STOPPING;
 	s->exit_code = code;
 	s->stop_ms = sup_now();
-	sup_notify(&s->notify, "STOPPING=1");
+	notify_send(&s->notify, "STOPPING=1");
 	sup_reload_abort(s, "relayd is stopping");
 	sup_xchg_end_all(s);
 	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
@@ -307,7 +307,7 @@ on_watchdog(int fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (sup_child_all_answer(s))
-		sup_notify(&s->notify, "WATCHDOG=1");
+		notify_send(&s->notify, "WATCHDOG=1");
 }
 
 /* Each event by its place in the struct: made and added alike. */
@@ -376,11 +376,11 @@ raise_files(void)
 }
 
 static void
-notify_init(struct supervisor *s)
+open_notify(struct supervisor *s)
 {
 	const char *why;
 
-	why = sup_notify_init(&s->notify, sup_env_get(&s->env, "NOTIFY_SOCKET"),
+	why = notify_init(&s->notify, sup_env_get(&s->env, "NOTIFY_SOCKET"),
 	    sup_env_get(&s->env, "WATCHDOG_USEC"),
 	    sup_env_get(&s->env, "WATCHDOG_PID"));
 	if (why != NULL)
@@ -462,7 +462,7 @@ cleanup(struct supervisor *s)
 		close(s->auth_fd);
 	sup_passed_free(&s->passed);
 	sup_plan_free(s->plan);
-	sup_notify_free(&s->notify);
+	notify_free(&s->notify);
 	sup_env_free(&s->env);
 	free(s);
 	libevent_global_shutdown();
@@ -527,7 +527,7 @@ supervisor_run(const struct sup_paths *paths, struct sup_env *env, int debug)
 		    "the kernel has no memfd_secret: "
 		    "secrets of the environment rest in locked memory");
 	raise_files();
-	notify_init(s);
+	open_notify(s);
 	sup_passed_say(&s->passed, s->plan->conf);
 	if (open_all(s, &e) == -1 || loop_init(s, &e) == -1)
 		return refuse(s, &e, e.mistake ? EXIT_CONF : 1);

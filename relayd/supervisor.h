@@ -20,8 +20,8 @@
  *   sup_xchg.c, sup_command.c  exchanges and token commands
  *   sup_spawn.c, sup_log.c  starting a program, and its standard error
  *   sup_state.c    state.json
- *   sup_notify.c, sup_status.c, sup_passed.c
- *                  the service manager: what it is told, what it passes
+ *   sup_status.c, sup_passed.c
+ *                  the service manager: its status line, what it passes
  *   sup_own.c      files of other users and groups
  */
 #ifndef SUPERVISOR_H
@@ -32,9 +32,9 @@
 
 #include "conf.h"
 #include "log.h"
+#include "notify.h"
 #include "role.h"
 #include "sup_log.h"
-#include "sup_notify.h"
 #include "sup_passed.h"
 #include "sup_restart.h"
 #include "sup_secret.h"
@@ -158,7 +158,7 @@ struct supervisor {
 	struct sup_xchgs *xchg;
 	int lock_fd, control_fd, status_fd, auth_fd;
 	struct sup_passed passed; /* by the service manager */
-	struct sup_notify notify;
+	struct notify notify;
 	struct event *ev_term, *ev_int, *ev_hup, *ev_chld;
 	struct event *ev_ping, *ev_stop, *ev_state, *ev_watchdog, *ev_watch;
 	uint64_t stop_ms; /* sup_now() of the signal */

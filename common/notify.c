@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sup_notify.h"
+#include "notify.h"
 
 /* A decimal number or 0. */
 static uint64_t
@@ -26,8 +26,8 @@ number(const char *text)
 }
 
 const char *
-sup_notify_init(
-    struct sup_notify *n, const char *path, const char *usec, const char *pid)
+notify_init(
+    struct notify *n, const char *path, const char *usec, const char *pid)
 {
 	size_t len;
 
@@ -54,7 +54,7 @@ sup_notify_init(
 }
 
 void
-sup_notify_free(struct sup_notify *n)
+notify_free(struct notify *n)
 {
 	if (n->fd != -1)
 		close(n->fd);
@@ -62,7 +62,7 @@ sup_notify_free(struct sup_notify *n)
 }
 
 void
-sup_notify(const struct sup_notify *n, const char *fmt, ...)
+notify_send(const struct notify *n, const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
