@@ -106,6 +106,8 @@ $(B)/relayd:      $(RELAYD_O) $(B)/libcore.a $(B)/libcommon.a
 $(B)/relay-authd: $(AUTHD_O) $(B)/libcommon.a
 $(B)/relay-xchg:  $(XCHG_O) $(B)/libcommon.a
 $(B)/relay-ctl:   $(CTL_O) $(B)/libcommon.a
+# serve speaks HTTP, by evhttp; nothing else does.
+$(B)/relay-ctl:   LIBS += -levent_extra
 $(addprefix $(B)/,$(PROGRAMS)): $(B)/%: $(B)/%.list
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)

@@ -34,6 +34,8 @@ enum ctl_opt {
 	OPT_GATEWAY_ID,
 	OPT_WAKE_URL,
 	OPT_YES,
+	OPT_LISTEN,
+	OPT_ALLOW_REMOTE,
 	OPT_EXEC,
 	OPT_COUNT
 };
@@ -66,6 +68,7 @@ int cmd_explain(struct ctl *ctl);
 int cmd_enroll(struct ctl *ctl);
 int cmd_import(struct ctl *ctl);
 int cmd_forget(struct ctl *ctl);
+int cmd_serve(struct ctl *ctl);
 
 /* What show credentials shows; gateway: that one alone, or NULL. */
 int cred_show(struct ctl *ctl, const char *gateway);

@@ -25,6 +25,7 @@ static const struct {
     {"unprovisioned", CTL_UNPROVISIONED, TINT_WARN},
 };
 #define NSTATES (sizeof(states) / sizeof(states[0]))
+_Static_assert(NSTATES == GWTEXT_STATES, "a state is missing, or not counted");
 
 static size_t
 find(struct span state)

@@ -13,6 +13,8 @@ int gwtext_match(const char *given);
  * version's. */
 int gwtext_index(struct span state);
 const char *gwtext_state(int i);
+/* How many there are. */
+#define GWTEXT_STATES 8
 /* How much that state wants to be looked at: the more, the greater. */
 int gwtext_gravity(int i);
 /* The exit status that a state stands for (relay-ctl(8)). */

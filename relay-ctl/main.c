@@ -45,6 +45,10 @@ static const struct option_row options[OPT_COUNT] = {
     [OPT_GATEWAY_ID] = {"gateway-id", 0, "ID", "the id to ask for"},
     [OPT_WAKE_URL] = {"wake-url", 0, "URL", "kept with the credential"},
     [OPT_YES] = {"yes", 'y', NULL, "do not ask back"},
+    [OPT_LISTEN] = {"listen", 0, "ADDRESS:PORT",
+	"where to be found (127.0.0.1:9464)"},
+    [OPT_ALLOW_REMOTE] = {"allow-remote", 0, NULL,
+	"listen beyond this host, where everybody may ask"},
     [OPT_EXEC] = {"exec", 0, "PROGRAM [ARG...]",
 	"run this for every event; ends the options"},
 };
@@ -116,6 +120,8 @@ static const struct command_row commands[] = {
 	"take a credential over from an environment file"},
     {"forget", "GATEWAY", 1, 1, O(OPT_YES), 0, cmd_forget,
 	"remove an enrolled or imported credential"},
+    {"serve", "", 0, 0, O(OPT_LISTEN) | O(OPT_ALLOW_REMOTE), 0, cmd_serve,
+	"the status over HTTP: for Prometheus, probes and dashboards"},
     {"help", "[COMMAND]", 0, 1, 0, 0, cmd_help, "this, or a command's options"},
     {"version", "", 0, 0, 0, 0, cmd_version, "relay-ctl's version"},
 };
