@@ -2,7 +2,9 @@
 /*
  * Bounds on connections.  evhttp tells of a new one by asking for its
  * bufferevent, and of its end not at all: a reference is held to each, and one
- * whose callbacks are gone was freed by evhttp.  A connection is ended by
+ * whose callbacks are gone was freed by evhttp.  Its descriptor is closed with
+ * the last reference, and not by evhttp: libevent must not see its number used
+ * anew while it is still held.  A connection is ended by
  * shutting its socket down, which evhttp sees as any other end.
  */
 #include <event2/bufferevent.h>
@@ -91,7 +93,8 @@ serve_conn_new(struct event_base *base, void *arg)
 {
 	struct serve *s = arg;
 	struct serve_conn *c = calloc(1, sizeof(*c));
-	struct bufferevent *bev = bufferevent_socket_new(base, -1, 0);
+	struct bufferevent *bev =
+	    bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
 
 	if (c == NULL || bev == NULL) {
 		/* evhttp makes one by itself, or fails as well; a moment
@@ -100,19 +103,14 @@ serve_conn_new(struct event_base *base, void *arg)
 		evconnlistener_disable(s->listener);
 		return bev;
 	}
+	sweep(s); /* before it is there: it has no callbacks yet */
 	bufferevent_incref(bev);
 	bufferevent_setwatermark(bev, EV_READ, 0, READ_AHEAD);
 	c->bev = bev;
 	c->since = client_now();
 	TAILQ_INSERT_TAIL(&s->conns, c, entry);
-	if (++s->nconn >= CONNS) {
-		/* The new one has no callbacks yet. */
-		TAILQ_REMOVE(&s->conns, c, entry);
-		sweep(s);
-		TAILQ_INSERT_TAIL(&s->conns, c, entry);
-		if (s->nconn >= CONNS)
-			make_room(s);
-	}
+	if (++s->nconn >= CONNS)
+		make_room(s);
 	return bev;
 }
 

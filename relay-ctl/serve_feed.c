@@ -28,6 +28,7 @@ struct serve_feed {
 	struct serve *serve;
 	struct evhttp_request *req;
 	struct bufferevent *bev;
+	int cut; /* it is being ended */
 };
 
 static void
@@ -57,9 +58,11 @@ send_text(struct serve_feed *f, struct span text)
 {
 	struct evbuffer *out = bufferevent_get_output(f->bev), *b;
 
+	if (f->cut)
+		return;
 	if (evbuffer_get_length(out) > FEED_QUEUE) {
-		if (bufferevent_getfd(f->bev) != -1)
-			f->serve->own.dropped++;
+		f->cut = 1;
+		f->serve->own.dropped++;
 		serve_conn_cut(f->bev);
 		return;
 	}
@@ -96,11 +99,15 @@ serve_feed_tell(struct serve *s, const char *event, struct span data)
 static int
 replay(struct serve *s, struct serve_feed *f, const char *seen)
 {
-	uint64_t epoch, id;
+	uint64_t epoch, id = 0;
 	const char *text;
+	char *end;
 
-	if (sscanf(seen, "%" SCNx64 "-%" SCNu64, &epoch, &id) != 2 ||
-	    epoch != s->epoch || id > s->last || s->last - id > SERVE_KEPT)
+	epoch = strtoull(seen, &end, 16);
+	if (*end == '-')
+		id = strtoull(end + 1, &end, 10);
+	if (*end != '\0' || epoch != s->epoch || id > s->last ||
+	    s->last - id > SERVE_KEPT)
 		return -1;
 	while (id < s->last)
 		if ((text = s->kept[++id % SERVE_KEPT]) != NULL)

@@ -75,12 +75,15 @@ parse(struct serve *s, const char *text)
 {
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
 	    .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
-	const char *colon = strrchr(text, ':');
+	const char *colon = strrchr(text, ':'), *bad;
 	struct addrinfo *ai;
 	char host[64];
 	size_t len = colon == NULL ? 0 : (size_t)(colon - text);
 
-	if (len == 0 || len >= sizeof(host) || colon[1] < '0' || colon[1] > '9')
+	if (len == 0 || len >= sizeof(host))
+		return -1;
+	(void)strtonum(colon + 1, 0, UINT16_MAX, &bad);
+	if (bad != NULL)
 		return -1;
 	span_copy(host, sizeof(host), (struct span){text, len});
 	if (host[0] == '[' && host[len - 1] == ']') {
@@ -133,14 +136,19 @@ bind_to(struct serve *s)
 	return -1;
 }
 
-/* Whether the service manager handed us descriptors. */
+/* How many descriptors the service manager handed us. */
 static int
 inherited(void)
 {
 	const char *pid = getenv("LISTEN_PID"), *n = getenv("LISTEN_FDS");
+	const char *bad;
+	int count;
 
-	return pid != NULL && n != NULL && atol(pid) == (long)getpid() &&
-	    atol(n) > 0;
+	if (pid == NULL || n == NULL ||
+	    (int)strtonum(pid, 1, INT32_MAX, &bad) != (int)getpid())
+		return 0;
+	count = (int)strtonum(n, 1, INT32_MAX, &bad);
+	return bad == NULL ? count : 0;
 }
 
 static int
@@ -150,7 +158,7 @@ take_inherited(struct serve *s, int *status)
 	int listens = 0;
 
 	*status = CTL_USAGE;
-	if (atol(getenv("LISTEN_FDS")) != 1 ||
+	if (inherited() != 1 ||
 	    getsockopt(INHERITED, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) ==
 		-1 ||
 	    !listens) {
@@ -174,7 +182,7 @@ serve_listen(struct serve *s, int *status)
 	const char *text = s->ctl->opt[OPT_LISTEN];
 	int fd;
 
-	if (inherited())
+	if (inherited() > 0)
 		return take_inherited(s, status);
 	*status = CTL_USAGE;
 	if (text == NULL)

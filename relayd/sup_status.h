@@ -6,7 +6,7 @@
 #include "sup_state.h"
 
 /* Bytes of the line, NUL included: a terminal's width several times over, and
- * with "STATUS=" within one datagram of sup_notify(). */
+ * with "STATUS=" within one datagram of notify_send(). */
 #define SUP_STATUS_MAX 448
 
 /*
