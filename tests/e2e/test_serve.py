@@ -120,6 +120,21 @@ def test_metrics_tell_the_status(relayd, serve, connector):
           "the acknowledgement")
 
 
+def test_refusals_are_told(host, start):
+    serve = start(host)
+    found = until(lambda: (metrics := serve.metrics()) and gateway(
+        metrics, "relayauthd_refusals_total") and metrics, "a refusal")
+    assert gateway(found, "relayauthd_last_refusal_timestamp_seconds") >= \
+        host.status()["started"] - 1
+    assert gateway(found, "relayauthd_credential_usable") == 0
+    assert gateway(found, "relayauthd_credential_timestamp_seconds") is None
+    assert gateway(found, "relayd_gateway_state", state="unprovisioned") == 1
+    answer = serve.ask("/readyz")
+    assert answer.status == 503
+    assert answer.text.startswith("main: unprovisioned: ")
+    assert serve.stop() == 0
+
+
 def test_promtool_has_no_objection(relayd, serve, connector):
     connector.stop()
     relayd.wait_state(state="retrying")

@@ -131,6 +131,8 @@ fill(struct fixture *f)
 	f->eg[0].standing.revoked_at = 1795341000;
 	f->eg[0].standing.evidence = evidence;
 	f->eg[0].cred.source = CRED_PROVISIONED;
+	f->eg[0].cred.refusals = 3;
+	f->eg[0].cred.refused_at = 1795341002;
 	strlcpy(f->eg[0].cred.tenant, "t1", sizeof(f->eg[0].cred.tenant));
 	gw->conf.identity[0].descriptor.text = strdup(descriptor);
 	a = core_agent_new(gw, 1000, 1000, 4711, NULL);
@@ -286,6 +288,9 @@ test_values(void **state)
 	assert_true(holds(f, "\"platforms\":[\"discord\"]"));
 	assert_true(holds(f, "\"credential\":{\"source\":\"provisioned\""));
 	assert_true(holds(f, "\"tenant\":\"t1\""));
+	assert_true(holds(f, "\"refusals\":3,\"refused_at\":1795341002"));
+	assert_true(holds(f, "\"last_heard_at\":1795341599"));
+	assert_true(holds(f, "\"last_inbound_at\":null"));
 	assert_true(holds(f,
 	    "\"revoked\":{\"at\":1795341000,"
 	    "\"evidence\":\"refused twice\"}"));
