@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* The client's end of auth.sock. */
-#include <stdio.h>
-#include <unistd.h>
-
 #include "auth.h"
 #include "field.h"
 #include "json.h"
 #include "version.h"
 
 #define SOCKET "auth.sock"
-#define SECOND 1000 /* milliseconds from which on we say what takes so long */
 
 /* What to do about a refusal, by its code; what cannot be said without knowing
  * more, relay-authd's own sentence says. */
@@ -64,32 +60,6 @@ auth_reach(const struct ctl *ctl)
 	return status;
 }
 
-/* The reply; after a second, and then once a second, how long it takes. */
-static enum client_result
-await(struct client *c, int wait_ms, const char *doing, struct span *reply)
-{
-	int64_t start = client_now(), until = start + wait_ms, left;
-	enum client_result r;
-	int shown = 0, step;
-
-	if (doing != NULL && !isatty(STDERR_FILENO))
-		doing = NULL;
-	for (;;) {
-		left = until - client_now();
-		step = left < 0 ? 0 : (int)left;
-		if (doing != NULL && step > SECOND)
-			step = SECOND;
-		r = client_line(c, reply, step);
-		if (r != CLIENT_SILENT || client_now() >= until)
-			break;
-		shown = fprintf(stderr, "\rrelay-ctl: %s (%d s) ", doing,
-		    (int)((client_now() - start) / SECOND));
-	}
-	if (shown > 0)
-		fprintf(stderr, "\r%*s\r", shown, "");
-	return r;
-}
-
 static void
 hint(struct span reply)
 {
@@ -122,7 +92,8 @@ auth_do(struct client *c, const struct ctl *ctl, struct buf *req, int wait_ms,
 		r = client_write(c, buf_span(req), wait_ms);
 	buf_free(req);
 	if (r == CLIENT_OK)
-		r = await(c, wait_ms, doing, reply);
+		r = client_await(c, reply, wait_ms,
+		    doing == NULL ? "waiting for relay-authd's answer" : doing);
 	if (r == CLIENT_OK)
 		r = version_check(ctl, *reply);
 	if (r != CLIENT_OK)

@@ -19,7 +19,7 @@ int auth_reach(const struct ctl *ctl);
 
 /*
  * Ask.  Ends the request's object and line, and wipes it once it is sent.
- * doing: what a person at a terminal is told after a second, or NULL.
+ * doing: what a person at a terminal is told that we do, or NULL.
  * Returns CTL_OK with a reply that says "ok":true; else the exit status, after
  * saying what was refused or failed, and what to do.  The client is to be
  * closed in any case.

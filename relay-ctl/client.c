@@ -15,13 +15,12 @@
 #include "client.h"
 #include "field.h"
 #include "json.h"
+#include "progress.h"
 #include "state.h"
 #include "version.h"
 
 /* Milliseconds between tries while the listener's backlog is full. */
 #define BACKLOG_PAUSE 20
-/* After so many milliseconds a person is told that we wait. */
-#define TELL_AFTER 1000
 
 int64_t
 client_now(void)
@@ -43,11 +42,11 @@ wait_for(int fd, short events, int64_t until)
 
 	do {
 		left = until == -1 ? -1 : until - client_now();
-		if (until != -1 && left <= 0)
-			return -1;
+		if (until != -1 && left < 0)
+			left = 0;
 		n = poll(&p, 1, (int)left);
-	} while (n == 0 || (n == -1 && errno == EINTR));
-	return n == -1 ? -1 : 0;
+	} while (n == -1 && errno == EINTR);
+	return n > 0 ? 0 : -1;
 }
 
 static int64_t
@@ -183,19 +182,24 @@ client_gateway(struct buf *req, const char *name)
 		json_put_member_str(req, "gateway", span_str(name));
 }
 
-/* The reply; at a terminal, with a word when it takes long. */
-static enum client_result
-await(struct client *c, struct span *reply, int wait_ms)
+enum client_result
+client_await(
+    struct client *c, struct span *reply, int wait_ms, const char *doing)
 {
+	int64_t until = client_now() + wait_ms, left = wait_ms;
+	struct progress p;
 	enum client_result r;
 
-	if (wait_ms <= CLIENT_WAIT_STATUS || !isatty(STDERR_FILENO))
-		return client_line(c, reply, wait_ms);
-	r = client_line(c, reply, TELL_AFTER);
-	if (r != CLIENT_SILENT)
-		return r;
-	ctl_warn("waiting for the answer, up to %d s", wait_ms / 1000);
-	return client_line(c, reply, wait_ms - TELL_AFTER);
+	progress_begin(&p);
+	for (;;) {
+		r = client_line(c, reply, progress_step(&p, (int)left));
+		left = until - client_now();
+		if (r != CLIENT_SILENT || left <= 0)
+			break;
+		progress_show(&p, doing);
+	}
+	progress_end(&p);
+	return r;
 }
 
 enum client_result
@@ -218,7 +222,8 @@ client_ask(struct client *c, const struct ctl *ctl, struct buf *req,
 	if (r == CLIENT_OK)
 		r = client_write(c, buf_span(req), wait_ms);
 	if (r == CLIENT_OK)
-		r = await(c, reply, wait_ms);
+		r = client_await(
+		    c, reply, wait_ms, "waiting for relayd's answer");
 	if (r == CLIENT_OK)
 		r = version_check(ctl, *reply);
 	buf_free(req);
@@ -237,7 +242,7 @@ client_refused(const struct client *c, const struct ctl *ctl, struct span reply)
 		return CTL_FAILED;
 	}
 	if (ctl->out.json) {
-		out_line(reply);
+		(void)out_json(reply);
 		return CTL_FAILED;
 	}
 	error = field_str(&o, "error");
@@ -315,27 +320,14 @@ int
 client_explain(
     const struct client *c, const struct ctl *ctl, enum client_result r)
 {
-	char text[STATE_TEXT];
-	struct state st;
-
 	if (r == CLIENT_WRONG)
 		return CTL_FAILED;
 	if (r == CLIENT_DENIED)
 		return denied(c);
-	if (state_read(&st, ctl) == 0 && st.alive) {
-		state_describe(&st, c->who, text);
-		ctl_warn("no answer from relayd (pid %d): %s", st.pid, text);
-		state_free(&st);
+	if (state_warn(ctl, c->who) == 0)
 		return CTL_FAILED;
-	}
-	state_free(&st);
-	if (st.strange) {
-		ctl_warn("no answer from relayd, and %s/state.json is of "
-			 "another version than this relay-ctl %s; use the one "
-			 "that came with relayd",
-		    ctl->rundir, VERSION);
+	if (state_strange(ctl))
 		return CTL_FAILED;
-	}
 	if (r == CLIENT_SILENT) {
 		ctl_warn("%s: no answer in time, and no %s/state.json that "
 			 "says why; look at relayd's log",

@@ -48,6 +48,11 @@ client_write(struct client *c, struct span line, int wait_ms);
 enum client_result
 client_line(struct client *c, struct span *line, int wait_ms);
 
+/* As client_line, for a reply; on a terminal what takes longer than a second
+ * is said, with what we are doing. */
+enum client_result client_await(
+    struct client *c, struct span *reply, int wait_ms, const char *doing);
+
 /* Begin a request: {"cmd":…,"client":VERSION; members follow. */
 void client_begin(struct buf *req, const char *cmd);
 

@@ -12,9 +12,6 @@
 #include "explain.h"
 #include "gwtext.h"
 
-/* Where the second column begins. */
-#define LABEL "  %-9s "
-
 static const char *const layer_name[LAYERS] = {
     [AT_CONFIGURATION] = "configuration",
     [AT_CREDENTIAL] = "credential",
@@ -32,6 +29,12 @@ struct explain {
 	FILE *f;
 	int n;
 };
+
+void
+explain_label(FILE *f, const char *label)
+{
+	fprintf(f, "  %-9s ", label);
+}
 
 /* Print words with what stands for the gateway's own; see struct finding. */
 static void
@@ -70,7 +73,7 @@ put_layers(const struct explain *e, const struct facts *f, enum layer at)
 
 	if (!is_connected(f) && !dials && at != AT_CREDENTIAL)
 		return; /* it is not meant to be up */
-	fprintf(e->f, LABEL, "layers");
+	explain_label(e->f, "layers");
 	for (i = AT_NOTHING + 1; i < LAYERS; i++) {
 		how = "ok";
 		if (i == (int)at)
@@ -87,7 +90,7 @@ put_layers(const struct explain *e, const struct facts *f, enum layer at)
 static void
 put_label(const struct explain *e, int *n, const char *label)
 {
-	fprintf(e->f, LABEL, (*n)++ == 0 ? label : "");
+	explain_label(e->f, (*n)++ == 0 ? label : "");
 }
 
 static void
@@ -208,24 +211,25 @@ put_next(
 {
 	char when[OUT_AGE];
 
-	if (found->next != NULL) {
-		fprintf(e->f, LABEL, "next");
+	if (found->next == NULL && f->next_s < 0 && (f->is & F_DIALS) == 0 &&
+	    f->idle_in_s < 0)
+		return;
+	explain_label(e->f, "next");
+	if (found->next != NULL)
 		put_words(e, f, found->next);
-	} else if (f->next_s >= 0) {
-		fprintf(e->f, LABEL "dials by itself in %s%s\n", "next",
+	else if (f->next_s >= 0)
+		fprintf(e->f, "dials by itself in %s%s\n",
 		    out_delay(when, f->next_s),
 		    (f->is & F_DIALS) != 0
 			? "; the pauses grow, up to reconnect.max"
 			: "");
-	} else if ((f->is & F_DIALS) != 0) {
-		fprintf(e->f, LABEL "a dial is under way now: %s\n", "next",
-		    f->phase);
-	} else if (f->idle_in_s >= 0) {
+	else if ((f->is & F_DIALS) != 0)
+		fprintf(e->f, "a dial is under way now: %s\n", f->phase);
+	else
 		fprintf(e->f,
-		    LABEL "goes idle in %s unless an agent comes: then the "
-			  "connector keeps what comes\n",
-		    "next", out_delay(when, f->idle_in_s));
-	}
+		    "goes idle in %s unless an agent comes: then the "
+		    "connector keeps what comes\n",
+		    out_delay(when, f->idle_in_s));
 }
 
 static void
@@ -245,16 +249,14 @@ explain_one(struct obj *g, void *arg)
 	fprintf(e->f, "%s%s: %s for %s\n", e->n++ > 0 ? "\n" : "", f.name,
 	    f.state, out_age(age, f.for_s));
 	put_layers(e, &f, found->layer);
+	explain_label(e->f, "trouble");
 	if (found->layer != AT_NOTHING)
-		fprintf(
-		    e->f, LABEL "%s: ", "trouble", layer_name[found->layer]);
-	else
-		fprintf(e->f, LABEL, "trouble");
+		fprintf(e->f, "%s: ", layer_name[found->layer]);
 	put_words(e, &f, found->what);
 	put_evidence(e, &f, found->layer);
 	put_next(e, &f, found);
 	if (found->todo != NULL) {
-		fprintf(e->f, LABEL, "you can");
+		explain_label(e->f, "you can");
 		put_words(e, &f, found->todo);
 	}
 	facts_free(&f);
@@ -281,14 +283,20 @@ cmd_explain(struct ctl *ctl)
 	    .ctl = ctl, .only = ctl->narg > 0 ? ctl->arg[0] : NULL};
 	struct client c;
 	struct span reply;
+	enum client_result r;
 	struct buf req;
+	struct obj o;
 	int status;
 
 	client_begin(&req, "status");
 	client_gateway(&req, e.only);
-	status = client_do(&c, ctl, &req, 1, CLIENT_WAIT_STATUS, &reply);
-	if (status == CTL_OK)
+	r = client_ask(&c, ctl, &req, 1, CLIENT_WAIT_STATUS, &reply);
+	if (r != CLIENT_OK)
+		status = explain_absent(ctl, &c, r);
+	else if (obj_parse(&o, reply) == 0 && field_true(&o, "ok"))
 		status = out_show(&ctl->out, reply, render, &e);
+	else
+		status = client_refused(&c, ctl, reply);
 	client_close(&c);
 	return status;
 }

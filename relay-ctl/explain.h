@@ -7,7 +7,9 @@
 #define EXPLAIN_H
 
 #include <stdint.h>
+#include <stdio.h>
 
+#include "client.h"
 #include "field.h"
 
 /* What a link stands on, from below. */
@@ -75,5 +77,11 @@ int facts_read(struct facts *f, struct obj *g);
 void facts_free(struct facts *f);
 /* The row that holds: there always is one. */
 const struct finding *explain_find(const struct facts *f);
+
+/* The first column of a line. */
+void explain_label(FILE *f, const char *label);
+/* Explain why there is no status; returns the exit status. */
+int explain_absent(
+    const struct ctl *ctl, const struct client *c, enum client_result r);
 
 #endif

@@ -73,7 +73,7 @@ struct command_row {
 
 static const struct command_row commands[] = {
     {"status", "[GATEWAY]", 0, 1, 0, 0, cmd_status, "how the gateways are"},
-    {"explain", "[GATEWAY]", 0, 1, 0, 0, cmd_explain,
+    {"explain", "[GATEWAY]", 0, 1, O(OPT_FILE), 0, cmd_explain,
 	"which layer fails, why, what comes next, what to do"},
     {"show", "WHAT [GATEWAY]", 1, 2, O(OPT_CONTENT), 0, cmd_show,
 	"gateways, agents, sessions, processes, counters, quarantine or "

@@ -33,18 +33,19 @@ out_init(struct out *o)
 {
 	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
 
-	/* Widths need a locale that knows characters; only that part of it. */
-	if (setlocale(LC_CTYPE, "") == NULL || MB_CUR_MAX == 1)
-		setlocale(LC_CTYPE, "C.UTF-8");
+	/* Widths need a locale that knows characters.  What we print is UTF-8
+	 * whatever the environment says: it is relayd's, not its. */
+	setlocale(LC_CTYPE, "C.UTF-8");
 	o->colour = isatty(STDOUT_FILENO) && (no == NULL || no[0] == '\0') &&
 	    (term == NULL || strcmp(term, "dumb") != 0);
 }
 
-void
-out_line(struct span line)
+int
+out_json(struct span line)
 {
 	fwrite(line.p, 1, line.len, stdout);
 	putchar('\n');
+	return fflush(stdout) == 0 && !ferror(stdout) ? 0 : -1;
 }
 
 int
@@ -53,8 +54,8 @@ out_show(const struct out *o, struct span reply, out_render *render, void *arg)
 	int r = render(o, o->json ? NULL : stdout, reply, arg);
 
 	if (o->json)
-		out_line(reply);
-	return fflush(stdout) == 0 ? r : 1;
+		return out_json(reply) == 0 ? r : 1;
+	return fflush(stdout) == 0 && !ferror(stdout) ? r : 1;
 }
 
 char *

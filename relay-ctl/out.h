@@ -32,8 +32,8 @@ out_render(const struct out *o, FILE *f, struct span reply, void *arg);
 int
 out_show(const struct out *o, struct span reply, out_render *render, void *arg);
 
-/* Print a line that came, as it came. */
-void out_line(struct span line);
+/* Print a line of JSON at once.  0, or -1 when that does not go. */
+int out_json(struct span line);
 
 /* Foreign text without anything that acts on a terminal, in memory of its own
  * (free). */

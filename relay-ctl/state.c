@@ -115,3 +115,36 @@ state_describe(const struct state *st, const char *who, char text[STATE_TEXT])
 		    "try again, then look at relayd's log",
 		    who);
 }
+
+int
+state_warn(const struct ctl *ctl, const char *who)
+{
+	char text[STATE_TEXT];
+	struct state st;
+	int r = -1;
+
+	if (state_read(&st, ctl) == 0 && st.alive) {
+		state_describe(&st, who, text);
+		ctl_warn("no answer from relayd (pid %d): %s", st.pid, text);
+		r = 0;
+	}
+	state_free(&st);
+	return r;
+}
+
+int
+state_strange(const struct ctl *ctl)
+{
+	struct state st;
+	int strange;
+
+	(void)state_read(&st, ctl);
+	strange = st.strange;
+	state_free(&st);
+	if (strange)
+		ctl_warn("no answer from relayd, and %s/state.json is of "
+			 "another version than this relay-ctl %s; use the one "
+			 "that came with relayd",
+		    ctl->rundir, VERSION);
+	return strange;
+}

@@ -22,6 +22,11 @@ struct state {
  * case. */
 int state_read(struct state *st, const struct ctl *ctl);
 void state_free(struct state *st);
+/* Say on standard error that relayd lives, and why it does not answer.  0, or
+ * -1 with nothing said: it does not live, or there is no such file. */
+int state_warn(const struct ctl *ctl, const char *who);
+/* Whether it is of a version that we cannot read, which is then said. */
+int state_strange(const struct ctl *ctl);
 /* "engine is restarting (3rd restart, next start in 400 ms)": which processes
  * are down, or that all run; who did not answer. */
 void

@@ -105,17 +105,13 @@ from_state(const struct ctl *ctl, const struct client *c, enum client_result r,
 {
 	static const char *const old_head[] = {"NAME", "WAS", "REASON"};
 	struct walk w = {.status = CTL_UNSETTLED};
-	char text[STATE_TEXT];
 	struct state st;
 
 	if (r != CLIENT_ABSENT && r != CLIENT_SILENT && r != CLIENT_ENDED)
 		return client_explain(c, ctl, r);
-	if (state_read(&st, ctl) == -1 || !st.alive) {
-		state_free(&st);
+	if (state_warn(ctl, c->who) == -1)
 		return client_explain(c, ctl, r);
-	}
-	state_describe(&st, c->who, text);
-	ctl_warn("no answer from relayd (pid %d): %s", st.pid, text);
+	(void)state_read(&st, ctl);
 	table_init(&w.table, &ctl->out, old_head, 3, 0);
 	gwtext_each(buf_span(&st.text), name, old_row, &w);
 	table_print(&w.table, ctl->out.json ? NULL : stdout);

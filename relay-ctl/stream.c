@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "client.h"
+#include "pulse.h"
 #include "stream.h"
 
 void
@@ -25,24 +26,31 @@ stream_follow(struct ctl *ctl, struct buf *req, int read_only,
 {
 	enum client_result r = CLIENT_OK;
 	struct client c;
+	struct pulse pulse;
 	struct span line;
 	struct obj o;
 	int status;
 
 	status = client_do(&c, ctl, req, read_only, CLIENT_WAIT_STATUS, &line);
+	if (status != CTL_OK) {
+		client_close(&c);
+		return status;
+	}
+	pulse_begin(&pulse, ctl, &c);
 	while (status == CTL_OK) {
-		r = client_line(&c, &line, CLIENT_WAIT_EVER);
+		r = pulse_line(&pulse, &c, &line, CLIENT_WAIT_EVER);
 		if (r != CLIENT_OK)
 			break;
 		if (obj_parse(&o, line) == -1 || field_raw(&o, "ok").p != NULL)
 			status = client_refused(&c, ctl, line);
 		else if (ctl->out.json)
-			out_line(line);
+			(void)out_json(line);
 		else
 			show(&o);
 		if (fflush(stdout) != 0)
 			status = CTL_FAILED;
 	}
+	pulse_end(&pulse);
 	client_close(&c);
 	if (r != CLIENT_OK) {
 		if (r == CLIENT_ENDED)

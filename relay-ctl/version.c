@@ -68,7 +68,7 @@ version_check(const struct ctl *ctl, struct span reply)
 		    version == NULL ? "another" : version,
 		    schema == NULL ? "another schema" : schema, VERSION);
 		if (ctl->out.json)
-			out_line(reply);
+			(void)out_json(reply);
 		r = CLIENT_WRONG;
 	} else if (version != NULL && strcmp(version, VERSION) != 0 &&
 	    !*ctl->told && !is_refusal(&o)) {

@@ -15,12 +15,15 @@
 #include "field.h"
 #include "gwtext.h"
 #include "json.h"
+#include "pulse.h"
 #include "state.h"
 
 /* Milliseconds between tries while relayd's engine is being restarted. */
 #define AGAIN_MS 200
 /* Milliseconds that an answer may take, however little time is left. */
 #define ASK_MS 500
+/* From which on it is said that the engine is away: most are back before. */
+#define SAY_MS 1500
 
 struct gate {
 	char *name, *reason;
@@ -35,7 +38,10 @@ struct wait {
 	int64_t until;	  /* ms; -1: for ever */
 	struct gate *gate;
 	size_t n;
-	int lost; /* relayd answered once, and then no more */
+	int64_t lost; /* since when the engine does not answer, ms; 0: it does */
+	int said;     /* that it does not */
+	struct progress progress;
+	char doing[512];
 };
 
 static void
@@ -149,10 +155,8 @@ left_to_ask(const struct wait *w)
 static void
 print_json(const struct wait *w, struct span line)
 {
-	if (!w->ctl->out.json)
-		return;
-	out_line(line);
-	fflush(stdout);
+	if (w->ctl->out.json)
+		(void)out_json(line);
 }
 
 /* Ask for the status.  CLIENT_OK with *status an exit status that ends the
@@ -182,6 +186,59 @@ look(struct wait *w, int *status)
 	return r;
 }
 
+/* What we wait for: the first that is not there yet. */
+static void
+describe(struct wait *w)
+{
+	size_t i, there = 0;
+	const struct gate *g = NULL;
+
+	for (i = 0; i < w->n; i++) {
+		if (is_there(w, &w->gate[i]))
+			there++;
+		else if (g == NULL)
+			g = &w->gate[i];
+	}
+	if (g == NULL)
+		return;
+	(void)snprintf(w->doing, sizeof(w->doing), "%s is %s%s%s", g->name,
+	    g->state < 0 ? "?" : gwtext_state(g->state),
+	    g->reason == NULL || g->reason[0] == '\0' ? "" : ": ",
+	    g->reason == NULL ? "" : g->reason);
+	if (w->n > 1 && there > 0)
+		(void)snprintf(w->doing + strlen(w->doing),
+		    sizeof(w->doing) - strlen(w->doing), "; %zu of %zu there",
+		    there, w->n);
+}
+
+/* Wait for changes until all are there.  As look(). */
+static enum client_result
+await(struct wait *w, struct client *c, int *status)
+{
+	enum client_result r = CLIENT_OK;
+	struct pulse pulse;
+	struct span line;
+
+	pulse_begin(&pulse, w->ctl, c);
+	pulse.progress = &w->progress;
+	pulse.doing = w->doing;
+	while (r == CLIENT_OK && !all_there(w)) {
+		describe(w);
+		r = pulse_line(&pulse, c, &line, left(w, CLIENT_WAIT_EVER));
+		if (r == CLIENT_OK) {
+			print_json(w, line);
+			note_event(w, line);
+		}
+	}
+	if (r == CLIENT_OK)
+		*status = CTL_OK;
+	w->said = pulse.silent;
+	if (pulse.silent)
+		w->lost = client_now();
+	pulse_end(&pulse);
+	return r;
+}
+
 /* Follow one stream.  As look(). */
 static enum client_result
 follow(struct wait *w, int *status)
@@ -199,17 +256,11 @@ follow(struct wait *w, int *status)
 		*status = client_refused(&c, w->ctl, line);
 	else if (r == CLIENT_OK)
 		r = look(w, status);
-	while (r == CLIENT_OK && *status == -1) {
-		w->lost = 0;
-		if (all_there(w)) {
-			*status = CTL_OK;
-			break;
-		}
-		r = client_line(&c, &line, left(w, CLIENT_WAIT_EVER));
-		if (r == CLIENT_OK) {
-			print_json(w, line);
-			note_event(w, line);
-		}
+	if (r == CLIENT_OK && *status == -1) {
+		if (w->said)
+			ctl_warn("relayd answers again");
+		w->lost = w->said = 0;
+		r = await(w, &c, status);
 	}
 	client_close(&c);
 	return r;
@@ -219,17 +270,12 @@ follow(struct wait *w, int *status)
 static int
 tell(const struct wait *w, const char *wanted)
 {
-	char age[OUT_AGE], text[STATE_TEXT];
+	char age[OUT_AGE];
 	const struct gate *g;
-	struct state st;
 	size_t i;
 
-	if (w->lost && state_read(&st, w->ctl) == 0) {
-		state_describe(&st, "the engine", text);
-		ctl_warn("no answer from relayd (pid %d): %s", st.pid, text);
-	}
-	if (w->lost)
-		state_free(&st);
+	if (w->lost != 0)
+		(void)state_warn(w->ctl, "the engine");
 	for (i = 0; i < w->n; i++) {
 		g = &w->gate[i];
 		if (is_there(w, g))
@@ -240,7 +286,7 @@ tell(const struct wait *w, const char *wanted)
 		    g->reason == NULL || g->reason[0] == '\0' ? "" : ": ",
 		    g->reason == NULL ? "" : g->reason);
 	}
-	if (w->n == 0 && !w->lost)
+	if (w->n == 0 && w->lost == 0)
 		ctl_warn("there is no gateway");
 	return CTL_FAILED;
 }
@@ -255,7 +301,13 @@ may_return(struct wait *w, enum client_result r)
 
 	if (r == CLIENT_DENIED || r == CLIENT_WRONG)
 		return 0;
-	w->lost = 1;
+	if (w->lost == 0)
+		w->lost = client_now();
+	if (!w->said &&
+	    (r == CLIENT_SILENT || client_now() - w->lost >= SAY_MS)) {
+		w->said = 1;
+		return state_warn(w->ctl, "the engine") == 0;
+	}
 	alive = state_read(&st, w->ctl) == 0 && st.alive;
 	state_free(&st);
 	return alive;
@@ -320,6 +372,7 @@ cmd_wait(struct ctl *ctl)
 
 	if (seconds == -1)
 		return CTL_USAGE;
+	progress_begin(&w.progress);
 	if (seconds >= 0)
 		w.until = client_now() + seconds * 1000;
 	w.only = ctl->narg > 0 ? ctl->arg[0] : NULL;
