@@ -199,6 +199,13 @@ put_evidence(const struct explain *e, const struct facts *f, enum layer at)
 		    "(relay-ctl show quarantine)\n",
 		    f->aside);
 	}
+	if (f->bad_lines > 0) {
+		put_label(e, &n, "evidence");
+		fprintf(e->f,
+		    "%" PRId64 " of the connector's lines could not be read "
+		    "and were left out (relayd's log has why)\n",
+		    f->bad_lines);
+	}
 	if (f->skipped[0] != '\0') {
 		put_label(e, &n, "evidence");
 		fprintf(e->f, "not fronted: %s\n", f->skipped);

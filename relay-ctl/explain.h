@@ -52,7 +52,7 @@ struct facts {
 	int code, http;			 /* of the failure; 0: none */
 	int64_t since, for_s, attempt, failed_at, failed_ago;
 	int64_t shaken_s, pong_s, heard_s, event_s, rtt_ms, cred_age_s, skew_s;
-	int64_t agents, unacked, waiting, aside; /* counts */
+	int64_t agents, unacked, waiting, aside, bad_lines; /* counts */
 	double next_s, idle_in_s, oldest_s;	 /* negative: none */
 };
 

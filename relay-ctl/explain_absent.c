@@ -140,14 +140,16 @@ put_gateway(struct obj *g, void *arg)
 {
 	char age[OUT_AGE], *name, *is;
 	double *now = arg;
-	double since = field_num(g, "since", *now);
+	double since = field_num(g, "since", 0);
 
 	name = out_safe(field_str(g, "name"));
 	is = out_safe(field_str(g, "state"));
 	explain_label(stdout, "evidence");
-	if (name != NULL && is != NULL)
-		printf("%s was %s, since %s\n", name, is,
+	if (name != NULL && is != NULL && since > 0)
+		printf("%s was %s, for %s until now\n", name, is,
 		    out_age(age, *now < since ? 0 : (int64_t)(*now - since)));
+	else if (name != NULL)
+		printf("%s: nothing is known yet\n", name);
 	free(name);
 	free(is);
 }

@@ -164,6 +164,8 @@ read_queue(struct facts *f, const struct obj *g)
 
 	if (obj_sub(&o, g, "journal") == 0)
 		f->aside = field_int(&o, "aside", 0);
+	if (obj_sub(&o, g, "counters") == 0)
+		f->bad_lines = field_int(&o, "lines_bad", 0);
 	if (obj_sub(&o, g, "queue") == -1)
 		return;
 	f->waiting = field_int(&o, "events", 0);

@@ -18,9 +18,16 @@ from relay import TIMEOUT_S, until
 SILENT = "its processes run, but the engine is silent"
 
 
+def wait_written(relayd):
+    """The supervisor writes soon, not at once."""
+    until(lambda: relayd.state_json()["gateways"][0]["state"] == "connected",
+          "the state file")
+
+
 @pytest.fixture(name="hung")
 def _hung(relayd):
     """A relayd whose engine hangs."""
+    wait_written(relayd)
     relayd.kill("engine", signal.SIGSTOP)
     yield relayd
     with contextlib.suppress(ProcessLookupError, TimeoutError):
@@ -57,7 +64,7 @@ def test_explain(hung):
     assert done.stdout.startswith("relayd: no answer\n")
     assert f"trouble   {SILENT}" in done.stdout
     assert "engine running" in done.stdout
-    assert re.search(r"main was connected, since \d+s", done.stdout)
+    assert re.search(r"main was connected, for \d+s", done.stdout)
     assert "for 10 s is killed and started again" in done.stdout
     code = hung.ctl("--json", "explain")
     assert code.returncode == 1 and not code.stdout

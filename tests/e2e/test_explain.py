@@ -2,21 +2,58 @@
 """relay-ctl explain: for each failure that the connector can play, the layer
 that it names, its evidence, and what comes next."""
 
+import os
 import re
+import subprocess
 import threading
 
 import pytest
 from connector.faults import DialFault
 
+from issued import provisioned, write_token
+from proxy import Proxy
 from relay import TIMEOUT_S, until
 
 ALWAYS = 1000   # more dials than any test here can make
 UPGRADES = {
+    200: "a web server answers there",
     301: "redirections are not followed",
+    400: "does not take such a request",
     401: "never taken for a revocation",
     403: "forbidden",
     404: "may not be a connector",
+    429: "holds that we dial too often",
     500: "the connector, or a proxy before it, is in trouble",
+    503: "the connector, or a proxy before it, is in trouble",
+}
+# What the connector does to a dial, the layer it fails at and what is said.
+DIALS = {
+    "drop": (DialFault(drop=True), "upgrade", "cut instead of an answer"),
+    "half": (DialFault(raw=b"HTTP/1.1 101 Sw"), "upgrade", "cut instead"),
+    "accept": (DialFault(wrong_accept=True), "upgrade", "another request"),
+    "1000": (DialFault(close=(1000, "")), "handshake", "before the handshake"),
+    "1008": (DialFault(close=(1008, "no")), "handshake", "does not want this"),
+    "1012": (DialFault(close=(1012, "")), "connect", "is being restarted"),
+    "1013": (DialFault(close=(1013, "")), "connect", "too much to do"),
+    "4401": (DialFault(close=(4401, "unauthorized")), "credential",
+             "never did"),
+    "expired": (DialFault(close=(4401, "expired")), "credential",
+                "to be expired"),
+}
+# What it does to a link that is up; the next dial hangs.
+LINKS = {
+    "drop": (lambda c: c.drop(), "connect", "was up and ended"),
+    "reset": (lambda c: c.drop(reset=True), "connect", "was up and ended"),
+    "half": (lambda c: (c.half_frame("x"), c.drop()), "connect",
+             "was up and ended"),
+    "1000": (lambda c: c.close(1000), "connect", "was up and ended"),
+    "1008": (lambda c: c.close(1008, "no"), "handshake", "does not want this"),
+    "1009": (lambda c: c.close(1009, "long"), "connect", "was too long for"),
+    "1012": (lambda c: c.close(1012, ""), "connect", "is being restarted"),
+    "raw": (lambda c: c.send_raw(b"\xff" * 4), "connect",
+            "no WebSocket any more"),
+    "expired": (lambda c: c.close(4401, "expired"), "credential",
+                "to be expired"),
 }
 
 
@@ -132,6 +169,69 @@ def test_upgrade(make_relayd, connector, status):
     assert f"HTTP {status}" in said.evidence
 
 
+@pytest.mark.parametrize("what", DIALS)
+def test_dials(make_relayd, connector, what):
+    fault, layer, phrase = DIALS[what]
+    connector.on_dial(*[fault] * ALWAYS)
+    _, said = fails(make_relayd, connector, layer, phrase)
+    assert "never connected" in said.evidence
+    assert re.search(r"dials by itself in|a dial is under way", said.next)
+    assert said.you_can
+
+
+@pytest.mark.slow
+def test_no_answer_to_the_upgrade(make_relayd, connector):
+    connector.on_dial(*[DialFault(delay_s=60)] * ALWAYS)
+    relayd = make_relayd().connect_to(connector).start()
+    said = explained(relayd, "upgrade", "nothing is answered", 60)
+    assert "no answer to the upgrade within 15 s" in said.evidence
+    connector.state.dial_faults.clear()
+
+
+@pytest.mark.parametrize("what", LINKS)
+def test_links_that_end(relayd, connector, what):
+    act, layer, phrase = LINKS[what]
+    relayd.agent()
+    connector.on_dial(*[DialFault(delay_s=TIMEOUT_S)] * ALWAYS)
+    act(connector)
+    said = explained(relayd, layer, phrase)
+    assert re.search(r"\(\d+s ago\), connected: ", said.evidence)
+    assert re.search(r"the last handshake was \d+s ago", said.evidence)
+    assert said.you_can
+    connector.state.dial_faults.clear()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["pong", "read"])
+def test_a_link_that_goes_dead(relayd, connector, what):
+    relayd.agent()
+    connector.on_dial(*[DialFault(delay_s=TIMEOUT_S)] * ALWAYS)
+    connector.stall(what)
+    said = explained(relayd, "connect", "went dead", 150)
+    assert "no pong within 60 s" in said.evidence
+    connector.unstall(what)
+    connector.state.dial_faults.clear()
+
+
+def test_lines_that_cannot_be_read(relayd, connector):
+    connector.send_text("{]\n")
+    connector.oversized_line()
+    relayd.wait_gateway(lambda g: g["counters"]["lines_bad"] == 2, "both")
+    with relayd.agent():
+        said = explain(relayd)
+    assert said.failing is None
+    assert "2 of the connector's lines could not be read" in said.evidence
+
+
+def test_a_proxy_that_refuses(make_relayd, connector):
+    with Proxy(credentials="a:b") as proxy:
+        _, said = fails(make_relayd, connector, "connect",
+                        "the proxy does not let us through",
+                        proxy={"url": proxy.url})
+        assert "407" in said.evidence
+        assert "proxy setting" in said.you_can
+
+
 def test_no_websocket(make_relayd, connector):
     connector.on_dial(*[DialFault(raw=b"SSH-2.0-OpenSSH_9.2\r\n")] * ALWAYS)
     fails(make_relayd, connector, "upgrade", "may not be a connector")
@@ -208,6 +308,32 @@ def test_no_credential(make_relayd, connector):
     assert "no credential that can be used" in said.trouble
     assert "white space" in said.evidence
     assert "as soon as there is one" in said.next
+    assert "relay-ctl enroll main" in said.you_can
+
+
+def test_refused_without_a_word_of_the_time(relayd, connector):
+    connector.settings.send_date = False
+    connector.revoke()
+    relayd.wait_state(state="disabled")
+    said = explain(relayd, "main")
+    assert said.failing == "credential"
+    assert "clock of the connector not told" in said.evidence
+
+
+def test_refused_by_status(relayd, connector):
+    connector.settings.refuse_with_status = True
+    connector.revoke()
+    said = explained(relayd, "upgrade", "never taken for a revocation")
+    assert "HTTP 401" in said.evidence
+
+
+def test_provisioning_that_fails(make_relayd, issuer):
+    issuer.http.always["provision"] = (403, {"error": "not yours"})
+    relayd = provisioned(make_relayd(), issuer).start()
+    relayd.wait_gateway(lambda g: "403" in g["reason"], "to be told")
+    said = explain(relayd, "main")
+    assert said.failing == "credential"
+    assert "HTTP 403" in said.evidence and "not yours" in said.evidence
     assert "relay-ctl enroll main" in said.you_can
 
 
@@ -307,7 +433,7 @@ def test_lost_connection(relayd, connector):
     relayd.agent()
     connector.on_dial(*[DialFault(delay_s=TIMEOUT_S)] * ALWAYS)
     connector.close(1012, "service restart")
-    said = explained(relayd, "connect", "was up and ended")
+    said = explained(relayd, "connect", "is being restarted")
     assert "1012 service restart" in said.evidence
     assert re.search(r"the last handshake was \d+s ago", said.evidence)
     connector.state.dial_faults.clear()
@@ -333,6 +459,80 @@ def test_json_is_the_status(relayd):
     assert document["gateways"][0]["name"] == "main"
 
 
+# Before there is a gateway.
+
+def without(relayd, *args):
+    """Explained without a status: (exit status, what it says)."""
+    done = relayd.ctl("explain", *args)
+    assert done.stderr.count("\n") == 1
+    return done.returncode, Explained(done.stdout)
+
+
 def test_not_running(make_relayd, connector):
-    done = make_relayd().connect_to(connector).ctl("explain")
+    relayd = make_relayd().connect_to(connector)
+    done = relayd.ctl("explain")
     assert done.returncode == 3 and "not running" in done.stderr
+    code, said = without(relayd)
+    assert code == 3 and said.head == "relayd: not running"
+    assert f"nobody answers on {relayd.run}/control.sock" in said.trouble
+    assert "start it" in said.you_can and not said.evidence
+    code, said = without(relayd, "-f", relayd.conf)
+    assert code == 3 and said.evidence \
+        == f"the configuration is good: {relayd.conf}"
+
+
+def test_configuration_refused(make_relayd, connector):
+    relayd = make_relayd().connect_to(connector)
+    relayd.configure(relayd.conf.read_text().replace("url:", "ulr:"))
+    relayd.start()
+    assert relayd.wait_exit() == 78
+    code, said = without(relayd, "-f", relayd.conf)
+    assert code == 3
+    assert "the configuration is refused: " in said.evidence
+    assert "did you mean url" in said.evidence
+    assert "it would end at once" in said.next
+    assert said.you_can.startswith("mend the file")
+
+
+@pytest.mark.unclean
+def test_killed(relayd):
+    pid = relayd.pid
+    relayd.kill("supervisor")
+    relayd.wait_exit()
+    relayd.assert_gone()
+    code, said = without(relayd)
+    assert code == 3 and re.search(
+        rf"\(pid {pid}\) did not end in order: it last wrote \d+s ago",
+        said.evidence)
+    assert "its log tells why it ended" in said.you_can
+
+
+@pytest.mark.root
+def test_not_for_us(relayd):
+    def as_nobody():
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    done = subprocess.run(
+        relayd.ctl_words("explain"), capture_output=True, text=True, cwd="/",
+        timeout=TIMEOUT_S, check=False, preexec_fn=as_nobody)
+    said = Explained(done.stdout)
+    assert done.returncode == 1 and said.head == "relayd: not for us"
+    assert "permission denied" in done.stderr
+    assert "we are user 65534" in said.evidence
+    assert "usermod -aG" in said.you_can
+
+
+def test_the_engine_is_away(relayd):
+    """Stopped in its restart: it is told what it was, and what comes."""
+    until(lambda: relayd.state_json()["gateways"][0]["state"] == "connected",
+          "the state file")
+    path = relayd.run / "control.sock"
+    path.rename(relayd.run / "elsewhere")
+    try:
+        code, said = without(relayd)
+    finally:
+        (relayd.run / "elsewhere").rename(path)
+    assert code == 1 and said.head == "relayd: no answer"
+    assert f"relayd runs (pid {relayd.pid}):" in said.evidence
+    assert re.search(r"main was connected, for \d+s", said.evidence)
