@@ -192,6 +192,7 @@ conf_free(struct conf *c)
 	for (size_t i = 0; i < c->ngateway; i++)
 		free(c->gateway[i].name);
 	conf_schema_free(conf_schema_root(), c);
+	free(c->from_env);
 	free(c->path);
 	free(c);
 }

@@ -111,6 +111,9 @@ struct conf {
 	int log_level; /* syslog's LOG_ERR … LOG_DEBUG; default LOG_INFO */
 	enum conf_log_format log_format;
 	uint32_t dials_per_second; /* all gateways together, default 50 */
+	/* Places of the values that the environment gave. */
+	const void **from_env;
+	size_t nfrom_env;
 };
 
 /* What was wrong, or worth saying. */
@@ -176,5 +179,10 @@ int conf_check_parents(const char *path, struct conf_error *e);
  * the manual and its test. */
 struct buf;
 void conf_describe(struct buf *out);
+
+/* Append what is lived by as a JSON array of {"key","value","from"}, "from"
+ * being file, environment or default; keys without a value are left out, and
+ * there is nothing secret in it. */
+void conf_dump(struct buf *out, const struct conf *c);
 
 #endif

@@ -177,6 +177,21 @@ make_gateway(struct conf_ctx *x)
 	return 0;
 }
 
+/* Remember that the environment gave this value. */
+static int
+mark(struct conf_ctx *x, const struct conf_key *k, const void *base)
+{
+	struct conf *c = x->conf;
+	const void **grown =
+	    reallocarray(c->from_env, c->nfrom_env + 1, sizeof(*grown));
+
+	if (grown == NULL)
+		return conf_fail_memory(x);
+	c->from_env = grown;
+	grown[c->nfrom_env++] = (const char *)base + k->off;
+	return 0;
+}
+
 /* Set a key of base from a variable's text. */
 static int
 set_key(struct conf_ctx *x, const struct conf_key *k, void *base,
@@ -188,7 +203,7 @@ set_key(struct conf_ctx *x, const struct conf_key *k, void *base,
 		conf_warn_unused(x, k, NULL, var);
 	if (conf_value_set(k, base, text, &why) == -1)
 		return conf_fail_env(x, var, "%s", why.text);
-	return 0;
+	return mark(x, k, base);
 }
 
 static int
@@ -299,6 +314,11 @@ replace_identities(
 		to->bot_id = strdup("");
 		if (to->platform == NULL || to->bot_id == NULL)
 			r = conf_fail_memory(x);
+		else
+			r = mark(x,
+			    conf_schema_find(
+				conf_schema_identity(), "platform"),
+			    to);
 	}
 	for (size_t i = 0; i < nold; i++)
 		conf_schema_free(conf_schema_identity(), &old[i]);
@@ -358,8 +378,8 @@ apply_bot_id(struct conf_ctx *x, struct conf_gateway *g, char *const env[])
 
 /* One member of a platform's object.  0 also when it is absent. */
 static int
-set_member(struct conf_identity *id, const struct json_doc *doc, int node,
-    const char *member, const char *key)
+set_member(struct conf_ctx *x, struct conf_identity *id,
+    const struct json_doc *doc, int node, const char *member, const char *key)
 {
 	const struct conf_key *k =
 	    conf_schema_find(conf_schema_identity(), key);
@@ -378,7 +398,9 @@ set_member(struct conf_identity *id, const struct json_doc *doc, int node,
 		return -1;
 	memcpy(text, s.p, s.len);
 	text[s.len] = '\0';
-	return conf_value_set(k, id, text, &why);
+	if (conf_value_set(k, id, text, &why) == -1)
+		return -1;
+	return mark(x, k, id);
 }
 
 /* An unreadable BOT_IDS costs the ids, not the start: those of the file too,
@@ -422,8 +444,8 @@ take_bot_ids(struct conf_ctx *x, struct conf_gateway *g, char *const env[],
 			    "not front; it is ignored",
 			    platform);
 		else if (doc.node[n].type != JSON_OBJECT ||
-		    set_member(id, &doc, n, "botId", "bot_id") == -1 ||
-		    set_member(id, &doc, n, "username", "username") == -1)
+		    set_member(x, id, &doc, n, "botId", "bot_id") == -1 ||
+		    set_member(x, id, &doc, n, "username", "username") == -1)
 			conf_warning_env(x, var,
 			    "what it says of %s is not taken; it should be "
 			    "{\"botId\":\"...\",\"username\":\"...\"}",

@@ -156,6 +156,8 @@ const char *conf_schema_joint(const struct conf_key *k);
 /* Fill in the defaults; 0, or -1 when memory ran out. */
 int conf_schema_defaults(const struct conf_key *keys, void *base);
 void conf_schema_free(const struct conf_key *keys, void *base);
+/* Whether one key's value is the same in both. */
+int conf_schema_same(const struct conf_key *k, const void *a, const void *b);
 /* Whether the values are the same in both, but for keys with one of the flags
  * without. */
 int conf_schema_equal(const struct conf_key *keys, const void *a, const void *b,
@@ -168,6 +170,10 @@ int conf_value_set(const struct conf_key *k, void *base, const char *text,
 /* Append an element to a list. */
 int conf_value_add(const struct conf_key *k, void *base, const char *text,
     struct conf_error *why);
+/* A number, a truth or a word as it would stand in the file.  1, or 0 when it
+ * is not set. */
+int conf_value_text(
+    const struct conf_key *k, const void *base, char *out, size_t cap);
 void conf_value_clear(const struct conf_key *k, void *base);
 /* The type with its range, for people: "duration 10ms to 1m". */
 void conf_value_type(const struct conf_key *k, char *out, size_t cap);

@@ -413,6 +413,12 @@ same_value(
 }
 
 int
+conf_schema_same(const struct conf_key *k, const void *a, const void *b)
+{
+	return same_value(k, a, b, 0);
+}
+
+int
 conf_schema_equal(
     const struct conf_key *keys, const void *a, const void *b, unsigned without)
 {

@@ -410,3 +410,44 @@ conf_value_clear(const struct conf_key *k, void *base)
 		*n = 0;
 	}
 }
+
+/* The first word is the one that is shown. */
+static const char *
+name_of(const struct conf_word *w, int value)
+{
+	while (w->name != NULL && w->value != value)
+		w++;
+	return w->name;
+}
+
+int
+conf_value_text(
+    const struct conf_key *k, const void *base, char *out, size_t cap)
+{
+	const char *at = (const char *)base + k->off, *name;
+	int v;
+
+	if (k->type == CT_SIZE) {
+		show_unit(sizes, *(const uint64_t *)(const void *)at, out, cap);
+		return 1;
+	}
+	if (k->type == CT_MS || k->type == CT_SEC) {
+		show_unit(durations,
+		    (uint64_t) * (const uint32_t *)(const void *)at *
+			(k->type == CT_SEC ? 1000 : 1),
+		    out, cap);
+		return 1;
+	}
+	memcpy(&v, at, sizeof(v));
+	if (k->type == CT_UINT) {
+		(void)snprintf(out, cap, "%u", (unsigned)v);
+		return 1;
+	}
+	if (k->type == CT_TRI && v == CONF_UNSET)
+		return 0;
+	if (k->type == CT_TRI)
+		v = v == CONF_YES;
+	name = name_of(k->type == CT_WORD ? k->words : bool_words, v);
+	strlcpy(out, name == NULL ? "" : name, cap);
+	return name != NULL;
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* relay-ctl enroll, forget, show credentials. */
+/* relay-ctl enroll and forget, and the row of show credentials. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,9 +7,9 @@
 
 #include "ask.h"
 #include "auth.h"
-#include "field.h"
 #include "intake.h"
 #include "json.h"
+#include "show.h"
 
 /* What may stand where a gateway's name does: a token put there by mistake
  * must not be sent, nor come back in a refusal. */
@@ -215,9 +215,10 @@ cred_notes(struct table *t, struct obj *cred, struct obj *refusal)
 	note_lines(t, TINT_BAD, field_str(&revoked, "evidence"));
 }
 
-static void
-cred_row(struct table *t, struct obj *cred)
+void
+show_credential(struct show *s, struct obj *cred)
 {
+	struct table *t = &s->table;
 	struct obj refusal;
 	char text[OUT_AGE];
 	int64_t age = field_int(cred, "age_s", -1);
@@ -232,59 +233,4 @@ cred_row(struct table *t, struct obj *cred)
 	    t, TINT_NONE, "%" PRId64, field_int(cred, "tokens_minted", 0));
 	refusal_cell(t, cred, &refusal);
 	cred_notes(t, cred, &refusal);
-}
-
-static int
-render_creds(const struct out *o, FILE *f, struct span reply, void *arg)
-{
-	static const char *const head[] = {"GATEWAY", "SOURCE", "GATEWAY-ID",
-	    "TENANT", "AGE", "MINTED", "LAST-REFUSAL"};
-	const char *only = arg;
-	struct table t;
-	struct obj root, cred;
-	struct span elem;
-	size_t pos = 0;
-	int n = 0;
-
-	obj_parse(&root, reply);
-	table_init(
-	    &t, o, head, sizeof(head) / sizeof(head[0]), 1U << 4 | 1U << 5);
-	while (json_each(field_raw(&root, "credentials"), &pos, &elem) == 1) {
-		if (obj_parse(&cred, elem) == -1 ||
-		    (only != NULL &&
-			!span_eq(field_str(&cred, "gateway"), span_str(only))))
-			continue;
-		cred_row(&t, &cred);
-		n++;
-	}
-	table_print(&t, n > 0 ? f : NULL);
-	if (n == 0 && only != NULL) {
-		ctl_warn("no gateway is named %s", only);
-		return CTL_FAILED;
-	}
-	if (n == 0 && f != NULL)
-		fprintf(f, "no gateways\n");
-	return CTL_OK;
-}
-
-int
-cred_show(struct ctl *ctl, const char *gateway)
-{
-	char name[LIMIT_NAME + 1];
-	struct client c;
-	struct span reply;
-	struct buf req;
-	int status;
-
-	if (gateway != NULL &&
-	    strlcpy(name, gateway, sizeof(name)) >= sizeof(name))
-		return ctl_usage(
-		    "show", "that is too long for a gateway's name");
-	auth_begin(&req, "credentials");
-	status = auth_do(&c, ctl, &req, AUTH_WAIT_STORE, NULL, &reply);
-	if (status == CTL_OK)
-		status = out_show(&ctl->out, reply, render_creds,
-		    gateway == NULL ? NULL : name);
-	client_close(&c);
-	return status;
 }

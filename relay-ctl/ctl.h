@@ -70,9 +70,6 @@ int cmd_import(struct ctl *ctl);
 int cmd_forget(struct ctl *ctl);
 int cmd_serve(struct ctl *ctl);
 
-/* What show credentials shows; gateway: that one alone, or NULL. */
-int cred_show(struct ctl *ctl, const char *gateway);
-
 /* One line on standard error, after the program's name. */
 void ctl_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* How the command is to be used, after a line of ours.  Returns CTL_USAGE. */
@@ -83,6 +80,16 @@ int ctl_usage(const char *command, const char *fmt, ...)
 struct ctl_word {
 	const char *name;
 };
+/* Words that can stand somewhere, `stride` bytes apart, each beginning with its
+ * name. */
+struct ctl_words {
+	const char *where; /* as usage names that place */
+	const void *words;
+	size_t n, stride;
+};
+extern const struct ctl_words show_words;   /* of show */
+extern const struct ctl_words gwtext_words; /* of wait --for */
+
 /*
  * The index of the word that `given` names or abbreviates; -1: none, or more
  * than one, which was said with what could stand there.  The words are

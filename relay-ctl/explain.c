@@ -278,6 +278,7 @@ render(const struct out *o, FILE *f, struct span reply, void *arg)
 	if (f == NULL)
 		return CTL_OK;
 	e->f = f;
+	e->n = explain_refused(e->ctl, f);
 	if (gwtext_each(reply, e->only, explain_one, e) == 0)
 		fprintf(f, "no gateways\n");
 	return CTL_OK;

@@ -53,7 +53,7 @@ struct facts {
 	int64_t since, for_s, attempt, failed_at, failed_ago;
 	int64_t shaken_s, pong_s, heard_s, event_s, rtt_ms, cred_age_s, skew_s;
 	int64_t agents, unacked, waiting, aside, bad_lines; /* counts */
-	double next_s, idle_in_s, oldest_s;	 /* negative: none */
+	double next_s, idle_in_s, oldest_s;		    /* negative: none */
 };
 
 /* In the words: $g the gateway, $u its URL, $h the URL's host, $s the agents'
@@ -80,6 +80,8 @@ const struct finding *explain_find(const struct facts *f);
 
 /* The first column of a line. */
 void explain_label(FILE *f, const char *label);
+/* Say so when a reload was refused; 1 when there was something to say. */
+int explain_refused(const struct ctl *ctl, FILE *f);
 /* Explain why there is no status; returns the exit status. */
 int explain_absent(
     const struct ctl *ctl, const struct client *c, enum client_result r);

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "conffile.h"
@@ -53,6 +54,47 @@ put_configuration(const struct ctl *ctl)
 	return 1;
 }
 
+int
+explain_refused(const struct ctl *ctl, FILE *f)
+{
+	char taken[OUT_AGE], at[OUT_AGE], *why = NULL;
+	double now = (double)time(NULL);
+	struct obj o, refused;
+	struct buf text;
+	int told = 0;
+
+	if (state_file(&text, ctl, "config.json") == 0 &&
+	    obj_parse(&o, buf_span(&text)) == 0 &&
+	    obj_sub(&refused, &o, "refused") == 0)
+		why = out_safe(field_str(&refused, "error"));
+	if (why != NULL) {
+		fprintf(f, "relayd: lives by an older configuration\n");
+		explain_label(f, "trouble");
+		fprintf(f,
+		    "configuration: a new one was refused, and the one taken "
+		    "%s ago stays\n",
+		    out_age(
+			taken, (int64_t)(now - field_num(&o, "taken", now))));
+		explain_label(f, "evidence");
+		fprintf(f, "%s ago: %s\n",
+		    out_age(
+			at, (int64_t)(now - field_num(&refused, "at", now))),
+		    why);
+		explain_label(f, "next");
+		fprintf(f,
+		    "nothing until it is mended; a restart would end "
+		    "with it\n");
+		explain_label(f, "you can");
+		fprintf(f,
+		    "mend it, then relay-ctl reload; relay-ctl show "
+		    "config shows what is lived by\n");
+		told = 1;
+	}
+	free(why);
+	buf_free(&text);
+	return told;
+}
+
 /* What a relayd that did not end in order has left. */
 static void
 put_left(const struct state *st)
@@ -78,7 +120,8 @@ not_running(const struct ctl *ctl, const struct client *c)
 	state_free(&st);
 	good = put_configuration(ctl);
 	explain_label(stdout, "next");
-	printf("nothing by itself, unless a service manager starts it again%s\n",
+	printf(
+	    "nothing by itself, unless a service manager starts it again%s\n",
 	    good == 0 ? "; with that configuration it would end at once" : "");
 	explain_label(stdout, "you can");
 	if (good == 0)

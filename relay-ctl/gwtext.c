@@ -27,6 +27,9 @@ static const struct {
 #define NSTATES (sizeof(states) / sizeof(states[0]))
 _Static_assert(NSTATES == GWTEXT_STATES, "a state is missing, or not counted");
 
+const struct ctl_words gwtext_words = {
+    "STATE", states, NSTATES, sizeof(states[0])};
+
 static size_t
 find(struct span state)
 {

@@ -76,8 +76,7 @@ static const struct command_row commands[] = {
     {"explain", "[GATEWAY]", 0, 1, O(OPT_FILE), 0, cmd_explain,
 	"which layer fails, why, what comes next, what to do"},
     {"show", "WHAT [GATEWAY]", 1, 2, O(OPT_CONTENT), 0, cmd_show,
-	"gateways, agents, sessions, processes, counters, quarantine or "
-	"credentials"},
+	"what there is, and how it is"},
     {"watch", "", 0, 0, 0, 0, cmd_watch,
 	"follow the gateways: a live screen on a terminal, else changes"},
     {"wait", "[GATEWAY]", 0, 1, O(OPT_FOR) | O(OPT_TIMEOUT), O(OPT_FOR),
@@ -163,6 +162,40 @@ put_options(FILE *f, uint32_t set)
 			put_option(f, &options[i]);
 }
 
+/* The i-th word. */
+static const char *
+word_at(const void *words, size_t i, size_t stride)
+{
+	const struct ctl_word *w =
+	    (const void *)((const char *)words + i * stride);
+
+	return w->name;
+}
+
+/* Words that can stand in a command's place. */
+static const struct {
+	const char *command;
+	const struct ctl_words *words;
+} places[] = {{"show", &show_words}, {"wait", &gwtext_words}};
+
+/* "WHAT: gateways agents ..." */
+static void
+put_words(FILE *f, const struct command_row *cmd)
+{
+	const struct ctl_words *w;
+	size_t i, k;
+
+	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		if (strcmp(places[i].command, cmd->name) != 0)
+			continue;
+		w = places[i].words;
+		fprintf(f, "%s:", w->where);
+		for (k = 0; k < w->n; k++)
+			fprintf(f, " %s", word_at(w->words, k, w->stride));
+		putc('\n', f);
+	}
+}
+
 /* "[-g GATEWAY] [--content] " */
 static void
 put_synopsis(FILE *f, const struct command_row *cmd)
@@ -185,6 +218,7 @@ put_synopsis(FILE *f, const struct command_row *cmd)
 		    o->arg == NULL ? "" : o->arg, needed ? "" : "]");
 	}
 	fprintf(f, "%s%s\n", cmd->args[0] == '\0' ? "" : " ", cmd->args);
+	put_words(f, cmd);
 }
 
 static void
@@ -255,16 +289,6 @@ ctl_usage(const char *command, const char *fmt, ...)
 	if (command == NULL)
 		put_help(stderr);
 	return CTL_USAGE;
-}
-
-/* The i-th word. */
-static const char *
-word_at(const void *words, size_t i, size_t stride)
-{
-	const struct ctl_word *w =
-	    (const void *)((const char *)words + i * stride);
-
-	return w->name;
 }
 
 int

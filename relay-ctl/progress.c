@@ -44,8 +44,8 @@ progress_show(struct progress *p, const char *doing)
 		return;
 	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col > 0)
 		columns = ws.ws_col;
-	(void)snprintf(text, sizeof(text), "relay-ctl: (%s) %s",
-	    out_age(age, s), doing);
+	(void)snprintf(
+	    text, sizeof(text), "relay-ctl: (%s) %s", out_age(age, s), doing);
 	/* The last column is left, that no terminal wraps. */
 	dprintf(STDERR_FILENO, "\r%.*s\033[K", (int)out_cut(text, columns - 1),
 	    text);

@@ -12,8 +12,7 @@
 #define EVERY_MS 900
 
 void
-pulse_begin(
-    struct pulse *p, const struct ctl *ctl, const struct client *stream)
+pulse_begin(struct pulse *p, const struct ctl *ctl, const struct client *stream)
 {
 	memset(p, 0, sizeof(*p));
 	p->ctl = ctl;

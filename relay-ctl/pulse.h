@@ -9,10 +9,10 @@
 
 struct pulse {
 	const struct ctl *ctl;
-	struct client ask;  /* fd -1: not connected */
-	int64_t asked;	    /* ms on our clock; 0: nothing is asked */
-	int64_t next;	    /* when to ask again */
-	int silent;	    /* which was said */
+	struct client ask;	   /* fd -1: not connected */
+	int64_t asked;		   /* ms on our clock; 0: nothing is asked */
+	int64_t next;		   /* when to ask again */
+	int silent;		   /* which was said */
 	struct progress *progress; /* shown meanwhile; NULL: none */
 	const char *doing;	   /* what it shows */
 };
@@ -25,8 +25,8 @@ void pulse_begin(
  * for a sign of life; when none has come for a second, that is said once on
  * standard error, and once that it answers again.
  */
-enum client_result pulse_line(struct pulse *p, struct client *stream,
-    struct span *line, int wait_ms);
+enum client_result pulse_line(
+    struct pulse *p, struct client *stream, struct span *line, int wait_ms);
 void pulse_end(struct pulse *p);
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: ISC */
-/* relay-ctl show: gateways, agents, processes.  show_work.c has what waits,
- * cred.c the credentials. */
+/* relay-ctl show: the views, their renderer, and the rows of gateways, agents
+ * and processes. */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
+#include "auth.h"
 #include "client.h"
-#include "field.h"
 #include "gwtext.h"
 #include "json.h"
 #include "show.h"
@@ -55,9 +56,8 @@ credential_cell(struct table *t, const struct obj *g)
 }
 
 static void
-gateway_row(struct obj *g, void *arg)
+gateway_row(struct show *s, struct obj *g)
 {
-	struct show *s = arg;
 	struct table *t = &s->table;
 	struct span state;
 	char text[OUT_AGE];
@@ -79,7 +79,6 @@ gateway_row(struct obj *g, void *arg)
 	    out_age(text, field_int(g, "last_heard_s", -1)));
 	table_text(t, TINT_NONE, field_str(g, "address"));
 	gwtext_notes(t, g);
-	s->rows++;
 }
 
 static void
@@ -108,9 +107,8 @@ agent_row(struct table *t, struct span gateway, struct span agent)
 }
 
 static void
-agents_of(struct obj *g, void *arg)
+agents_of(struct show *s, struct obj *g)
 {
-	struct show *s = arg;
 	struct span elem, agents = field_raw(g, "agents");
 	char name[LIMIT_NAME * 4 + 1];
 	struct span n = field_str(g, "name");
@@ -118,17 +116,14 @@ agents_of(struct obj *g, void *arg)
 
 	snprintf(
 	    name, sizeof(name), "%.*s", (int)n.len, n.p == NULL ? "" : n.p);
-	while (json_each(agents, &pos, &elem) == 1) {
+	while (json_each(agents, &pos, &elem) == 1)
 		agent_row(&s->table, span_str(name), elem);
-		s->rows++;
-	}
 }
 
 /* Gateways without agents, after the table. */
 static void
-no_agents_of(struct obj *g, void *arg)
+no_agents_of(struct show *s, struct obj *g)
 {
-	struct show *s = arg;
 	struct span elem, agents = field_raw(g, "agents");
 	size_t pos = 0;
 	char *name;
@@ -168,132 +163,227 @@ layers_cell(struct table *t, const struct obj *p)
 }
 
 static void
-process_row(struct table *t, struct span process, double now)
+process_row(struct show *s, struct obj *p)
 {
+	struct table *t = &s->table;
 	double since;
 	char text[OUT_AGE];
 	struct span state;
-	struct obj p;
 	int64_t v;
 
-	obj_parse(&p, process);
-	table_text(t, TINT_NONE, field_str(&p, "role"));
-	state = field_str(&p, "state");
+	table_text(t, TINT_NONE, field_str(p, "role"));
+	state = field_str(p, "state");
 	table_text(t,
 	    span_eq(state, SPAN_LIT("running")) ? TINT_GOOD : TINT_BAD, state);
-	v = field_int(&p, "pid", -1);
+	v = field_int(p, "pid", -1);
 	if (v == -1)
 		table_text(t, TINT_NONE, SPAN_LIT("-"));
 	else
 		table_fmt(t, TINT_NONE, "%" PRId64, v);
-	since = field_num(&p, "since", -1);
+	since = field_num(p, "since", -1);
 	table_fmt(t, TINT_NONE, "%s",
-	    since < 0	      ? "-"
-		: now < since ? "0s"
-			      : out_age(text, (int64_t)(now - since)));
-	table_fmt(t, TINT_NONE, "%" PRId64, field_int(&p, "restarts", 0));
-	v = field_int(&p, "pss_kb", -1);
+	    since < 0		 ? "-"
+		: s->now < since ? "0s"
+				 : out_age(text, (int64_t)(s->now - since)));
+	table_fmt(t, TINT_NONE, "%" PRId64, field_int(p, "restarts", 0));
+	v = field_int(p, "pss_kb", -1);
 	table_fmt(t, TINT_NONE, "%s", v == -1 ? "-" : out_size(text, v * 1024));
-	layers_cell(t, &p);
-	state = field_str(&p, "lacking");
+	layers_cell(t, p);
+	state = field_str(p, "lacking");
 	if (state.len > 0)
 		table_note(
 		    t, TINT_WARN, "lacking: %.*s", (int)state.len, state.p);
 }
 
-static int
-render_gateways(const struct out *o, FILE *f, struct span reply, void *arg)
-{
-	static const char *const head[] = {"NAME", "STATE", "FOR", "GATEWAY-ID",
-	    "CREDENTIAL", "PLATFORMS", "RTT", "HEARD", "ADDRESS"};
-	struct show *s = arg;
+static const char *const gateways_head[] = {"NAME", "STATE", "FOR",
+    "GATEWAY-ID", "CREDENTIAL", "PLATFORMS", "RTT", "HEARD", "ADDRESS", NULL};
+static const char *const agents_head[] = {"GATEWAY", "#", "NAME", "UID/PID",
+    "PLATFORMS", "FOR", "WINDOW", "UNACKED", "QUEUED", "SESSIONS", "ASKED",
+    "DELIVERED", "ACKED", NULL};
+static const char *const sessions_head[] = {
+    "GATEWAY", "SESSION", "AGENT", "NAME", "OPEN", "OLDEST", "LAST", NULL};
+static const char *const processes_head[] = {
+    "ROLE", "STATE", "PID", "UPTIME", "RESTARTS", "MEMORY", "LAYERS", NULL};
+static const char *const aside_head[] = {"GATEWAY", "BUFFERID", "SESSION",
+    "PLATFORM", "ARRIVED", "ASIDE", "TRIES", "SIZE", NULL};
+static const char *const credentials_head[] = {"GATEWAY", "SOURCE",
+    "GATEWAY-ID", "TENANT", "AGE", "MINTED", "LAST-REFUSAL", NULL};
+static const char *const config_head[] = {"KEY", "FROM", "VALUE", NULL};
+static const char *const no_head[] = {NULL};
 
-	table_init(&s->table, o, head, sizeof(head) / sizeof(head[0]),
-	    1U << 2 | 1U << 6 | 1U << 7);
-	gwtext_each(reply, s->name, gateway_row, s);
-	table_print(&s->table, s->rows > 0 ? f : NULL);
-	if (s->rows == 0 && f != NULL)
-		fprintf(f, "no gateways\n");
-	return CTL_OK;
-}
+enum source { FROM_RELAYD, FROM_AUTHD, FROM_FILE };
 
-static int
-render_agents(const struct out *o, FILE *f, struct span reply, void *arg)
-{
-	static const char *const head[] = {"GATEWAY", "#", "NAME", "UID/PID",
-	    "PLATFORMS", "FOR", "WINDOW", "UNACKED", "QUEUED", "SESSIONS",
-	    "ASKED", "DELIVERED", "ACKED"};
-	struct show *s = arg;
+#define COLUMN(n) (1U << (n))
 
-	s->f = f;
-	table_init(&s->table, o, head, sizeof(head) / sizeof(head[0]),
-	    1U << 1 | 0xffU << 5);
-	gwtext_each(reply, s->name, agents_of, s);
-	table_print(&s->table, s->rows > 0 ? f : NULL);
-	gwtext_each(reply, s->name, no_agents_of, s);
-	return CTL_OK;
-}
-
-static int
-render_processes(const struct out *o, FILE *f, struct span reply, void *arg)
-{
-	static const char *const head[] = {
-	    "ROLE", "STATE", "PID", "UPTIME", "RESTARTS", "MEMORY", "LAYERS"};
-	struct show *s = arg;
-	struct span elem;
-	struct obj root;
-	size_t pos = 0;
-
-	obj_parse(&root, reply);
-	table_init(&s->table, o, head, sizeof(head) / sizeof(head[0]),
-	    1U << 2 | 1U << 3 | 1U << 4 | 1U << 5);
-	while (json_each(field_raw(&root, "processes"), &pos, &elem) == 1) {
-		process_row(&s->table, elem,
-		    field_num(&root, "now", (double)time(NULL)));
-		s->rows++;
-	}
-	table_print(&s->table, s->rows > 0 ? f : NULL);
-	if (s->rows == 0 && f != NULL)
-		fprintf(f, "no processes\n");
-	return CTL_OK;
-}
-
-static const struct {
+struct view {
 	const char *name;
-	const char *cmd;    /* the request; NULL: another file's */
-	out_render *render; /* its arg is struct show */
+	enum source source;
+	const char *cmd;   /* the request */
+	const char *array; /* the reply's member with the elements */
+	const char *const *head;
+	uint32_t right; /* COLUMN()s */
+	show_row *row;
+	const char *none; /* said when there are no elements */
+	show_row *after;  /* of each element, after the table */
+	/* The member that names the gateway, where we pick; for the rest,
+	 * relayd does. */
+	const char *pick;
 	uint8_t per_gateway;
 	uint8_t read_only; /* status.sock tells it, too */
 	uint8_t content;   /* may be asked for people's messages */
-} things[] = {
-    {"gateways", "status", render_gateways, 1, 1, 0},
-    {"agents", "status", render_agents, 1, 1, 0},
-    {"sessions", "sessions", show_sessions, 1, 0, 0},
-    {"processes", "status", render_processes, 0, 1, 0},
-    {"counters", "counters", show_counters, 1, 1, 0},
-    {"quarantine", "quarantine", show_quarantine, 1, 0, 1},
-    {"credentials", NULL, NULL, 1, 0, 0},
 };
-#define NTHINGS (sizeof(things) / sizeof(things[0]))
+
+static const struct view views[] = {
+    {"gateways", FROM_RELAYD, "status", "gateways", gateways_head,
+	COLUMN(2) | COLUMN(6) | COLUMN(7), gateway_row, "no gateways", NULL,
+	NULL, 1, 1, 0},
+    {"agents", FROM_RELAYD, "status", "gateways", agents_head,
+	COLUMN(1) | 0xffU << 5, agents_of, "no gateways", no_agents_of, NULL, 1,
+	1, 0},
+    {"sessions", FROM_RELAYD, "sessions", "sessions", sessions_head,
+	COLUMN(4) | COLUMN(5) | COLUMN(6), show_session, "no sessions", NULL,
+	NULL, 1, 0, 0},
+    {"processes", FROM_RELAYD, "status", "processes", processes_head,
+	COLUMN(2) | COLUMN(3) | COLUMN(4) | COLUMN(5), process_row,
+	"no processes", NULL, NULL, 0, 1, 0},
+    {"counters", FROM_RELAYD, "counters", "gateways", no_head, 0, show_counters,
+	"no gateways", NULL, NULL, 1, 1, 0},
+    {"quarantine", FROM_RELAYD, "quarantine", "events", aside_head,
+	COLUMN(5) | COLUMN(6) | COLUMN(7), show_aside, "nothing was put aside",
+	NULL, NULL, 1, 0, 1},
+    {"credentials", FROM_AUTHD, "credentials", "credentials", credentials_head,
+	COLUMN(4) | COLUMN(5), show_credential, "no gateways", NULL, "gateway",
+	1, 0, 0},
+    {"config", FROM_FILE, NULL, "values", config_head, 0, show_value,
+	"no values", NULL, "key", 1, 1, 0},
+};
+
+const struct ctl_words show_words = {
+    "WHAT", views, sizeof(views) / sizeof(views[0]), sizeof(views[0])};
+
+/* Whether the element is of the gateway asked for: NAME, or
+ * gateways.NAME.KEY. */
+static int
+is_picked(const struct show *s, struct obj *o)
+{
+	static const char below[] = "gateways.";
+	struct span is;
+	size_t n;
+
+	if (s->name == NULL || s->view->pick == NULL)
+		return 1;
+	is = field_str(o, s->view->pick);
+	if (s->view->source != FROM_FILE)
+		return span_eq(is, span_str(s->name));
+	n = strlen(s->name);
+	return is.len > sizeof(below) + n &&
+	    memcmp(is.p, below, sizeof(below) - 1) == 0 &&
+	    memcmp(is.p + sizeof(below) - 1, s->name, n) == 0 &&
+	    is.p[sizeof(below) - 1 + n] == '.';
+}
+
+/* Call fn for each element; how many there were. */
+static int
+each(struct show *s, const struct obj *root, show_row *fn)
+{
+	struct span elem;
+	struct obj *o;
+	size_t pos = 0;
+	int n = 0;
+
+	if (fn == NULL || (o = malloc(sizeof(*o))) == NULL)
+		return 0;
+	while (json_each(field_raw(root, s->view->array), &pos, &elem) == 1) {
+		if (obj_parse(o, elem) == -1 || !is_picked(s, o))
+			continue;
+		fn(s, o);
+		n++;
+	}
+	free(o);
+	return n;
+}
+
+/* Rows that the reply had no room for. */
+static void
+tell_left_out(const struct show *s, const struct obj *root)
+{
+	int64_t n = field_int(root, "left_out", 0);
+
+	if (s->f != NULL && n > 0)
+		fprintf(s->f,
+		    "%" PRId64 " more %s are not shown; name a gateway for its "
+		    "own\n",
+		    n, s->view->array);
+}
 
 static int
-show(struct show *s, int i)
+render(const struct out *o, FILE *f, struct span reply, void *arg)
 {
-	const struct ctl *ctl = s->ctl;
-	struct client c;
-	struct span reply;
+	struct show *s = arg;
+	struct obj *root;
+	size_t ncol = 0;
+	int n;
+
+	if ((root = malloc(sizeof(*root))) == NULL) {
+		ctl_warn("no memory");
+		return CTL_FAILED;
+	}
+	obj_parse(root, reply);
+	s->f = f;
+	s->now = field_num(root, "now", (double)time(NULL));
+	while (s->view->head[ncol] != NULL)
+		ncol++;
+	table_init(&s->table, o, s->view->head, ncol, s->view->right);
+	n = each(s, root, s->view->row);
+	table_print(&s->table, s->table.n > 0 ? f : NULL);
+	if (n == 0 && s->name != NULL)
+		ctl_warn("no gateway is named %s", s->name);
+	else if (n == 0 && f != NULL)
+		fprintf(f, "%s\n", s->view->none);
+	each(s, root, s->view->after);
+	tell_left_out(s, root);
+	if (s->view->source == FROM_FILE && f != NULL)
+		show_refused(s, root);
+	free(root);
+	return n == 0 && s->name != NULL ? CTL_FAILED : CTL_OK;
+}
+
+static int
+ask(const struct show *s, struct client *c, struct span *reply)
+{
+	const struct view *v = s->view;
 	struct buf req;
+
+	if (v->source == FROM_AUTHD) {
+		auth_begin(&req, v->cmd);
+		return auth_do(c, s->ctl, &req, AUTH_WAIT_STORE, NULL, reply);
+	}
+	client_begin(&req, v->cmd);
+	client_gateway(&req, s->name);
+	if (s->ctl->opt[OPT_CONTENT] != NULL)
+		json_put_member_bool(&req, "content", 1);
+	return client_do(
+	    c, s->ctl, &req, v->read_only, CLIENT_WAIT_STATUS, reply);
+}
+
+static int
+show(struct show *s)
+{
+	struct client c = {.fd = -1};
+	struct buf text;
+	struct span reply;
 	int status;
 
-	client_begin(&req, things[i].cmd);
-	client_gateway(&req, s->name);
-	if (ctl->opt[OPT_CONTENT] != NULL)
-		json_put_member_bool(&req, "content", 1);
-	status = client_do(
-	    &c, ctl, &req, things[i].read_only, CLIENT_WAIT_STATUS, &reply);
+	buf_init(&text, 0);
+	if (s->view->source == FROM_FILE) {
+		status = show_config_read(s->ctl, &text);
+		reply = buf_span(&text);
+	} else
+		status = ask(s, &c, &reply);
 	if (status == CTL_OK)
-		status = out_show(&ctl->out, reply, things[i].render, s);
+		status = out_show(&s->ctl->out, reply, render, s);
 	client_close(&c);
+	buf_free(&text);
 	return status;
 }
 
@@ -301,20 +391,17 @@ int
 cmd_show(struct ctl *ctl)
 {
 	struct show s = {.ctl = ctl};
+	const struct view *v;
 	int i;
 
-	i = ctl_match(
-	    "show takes", ctl->arg[0], things, NTHINGS, sizeof(things[0]));
-	if (i == -1)
+	if ((i = ctl_match("show takes", ctl->arg[0], show_words.words,
+		 show_words.n, show_words.stride)) == -1)
 		return CTL_USAGE;
-	if (ctl->narg == 2 && !things[i].per_gateway)
-		return ctl_usage(
-		    "show", "%s are not of a gateway", things[i].name);
-	if (ctl->opt[OPT_CONTENT] != NULL && !things[i].content)
-		return ctl_usage(
-		    "show", "%s have no content to show", things[i].name);
+	v = s.view = &views[i];
+	if (ctl->narg == 2 && !v->per_gateway)
+		return ctl_usage("show", "%s are not of a gateway", v->name);
+	if (ctl->opt[OPT_CONTENT] != NULL && !v->content)
+		return ctl_usage("show", "%s have no content to show", v->name);
 	s.name = ctl->narg == 2 ? ctl->arg[1] : NULL;
-	if (things[i].cmd == NULL)
-		return cred_show(ctl, s.name);
-	return show(&s, i);
+	return show(&s);
 }

@@ -13,16 +13,19 @@
 #include "schema.h"
 #include "state.h"
 
-/* Bytes of it: LIMIT_GATEWAYS gateways with a reason each. */
-#define STATE_MAX (1024U * 1024)
+/* Bytes of such a file: LIMIT_GATEWAYS gateways with all their values. */
+#define FILE_MAX (64U * 1024 * 1024)
 
-static int
-slurp(struct buf *b, const char *path)
+int
+state_file(struct buf *b, const struct ctl *ctl, const char *name)
 {
+	char path[LIMIT_PATH + 16];
 	ssize_t n = -1;
 	char *p;
 	int fd;
 
+	buf_init(b, FILE_MAX);
+	snprintf(path, sizeof(path), "%s/%s", ctl->rundir, name);
 	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) == -1)
 		return -1;
 	while (
@@ -35,14 +38,11 @@ slurp(struct buf *b, const char *path)
 int
 state_read(struct state *st, const struct ctl *ctl)
 {
-	char path[LIMIT_PATH + 16];
 	struct timespec now;
 	struct obj o;
 
 	memset(st, 0, sizeof(*st));
-	buf_init(&st->text, STATE_MAX);
-	snprintf(path, sizeof(path), "%s/state.json", ctl->rundir);
-	if (slurp(&st->text, path) == -1 ||
+	if (state_file(&st->text, ctl, "state.json") == -1 ||
 	    obj_parse(&o, buf_span(&st->text)) == -1)
 		return -1;
 	st->strange = !span_eq(field_str(&o, "schema"), SPAN_LIT(SCHEMA_STATE));

@@ -18,6 +18,9 @@ struct state {
 
 #define STATE_TEXT 512
 
+/* Append a file of the run directory that the supervisor writes.  0, or -1 with
+ * errno. */
+int state_file(struct buf *b, const struct ctl *ctl, const char *name);
 /* Read it.  0, or -1 when there is none that can be read; state_free in any
  * case. */
 int state_read(struct state *st, const struct ctl *ctl);

@@ -38,8 +38,9 @@ struct wait {
 	int64_t until;	  /* ms; -1: for ever */
 	struct gate *gate;
 	size_t n;
-	int64_t lost; /* since when the engine does not answer, ms; 0: it does */
-	int said;     /* that it does not */
+	int64_t
+	    lost; /* since when the engine does not answer, ms; 0: it does */
+	int said; /* that it does not */
 	struct progress progress;
 	char doing[512];
 };

@@ -10,6 +10,7 @@
 #include "pipe.h"
 #include "sup_child.h"
 #include "sup_conf.h"
+#include "sup_config.h"
 #include "sup_reload.h"
 #include "sup_slice.h"
 #include "sup_watch.h"
@@ -88,6 +89,7 @@ finish(struct supervisor *s, int ok, const char *text)
 
 	event_del(r->deadline);
 	r->phase = RELOAD_NONE;
+	sup_config_write(s, ok ? NULL : text);
 	answer(s, asked, r->corr, ok, text);
 	if (s->phase != PHASE_STOPPING) {
 		s->phase = PHASE_RUNNING;
@@ -184,6 +186,7 @@ commit_first(struct supervisor *s)
 	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
 		sup_slice_commit(&s->child[r]);
 	sup_plan_journals(s, s->plan);
+	sup_config_write(s, NULL);
 	sup_ready(s);
 	pending(s);
 }

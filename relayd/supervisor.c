@@ -426,10 +426,10 @@ loop_init(struct supervisor *s, struct conf_error *e)
 static void
 remove_files(struct supervisor *s)
 {
-	static const char *const names[] = {
-	    "control.sock", "status.sock", "auth.sock", "state.json"};
+	static const char *const names[] = {"control.sock", "status.sock",
+	    "auth.sock", "state.json", "config.json"};
 	const int have[] = {
-	    s->control_fd, s->status_fd, s->auth_fd, s->lock_fd};
+	    s->control_fd, s->status_fd, s->auth_fd, s->lock_fd, s->lock_fd};
 	char path[LIMIT_PATH + 16];
 	size_t i;
 

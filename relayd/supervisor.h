@@ -146,7 +146,8 @@ struct supervisor {
 	struct event_base *base;
 	struct sup_paths paths;
 	struct sup_env env;
-	int debug; /* -d: the configuration does not lower the level */
+	int64_t conf_taken; /* Unix seconds, when the plan was */
+	int debug;	    /* -d: the configuration does not lower the level */
 	enum sup_phase phase;
 	struct sup_child child[ROLE_KEPT]; /* [ROLE_SUPERVISOR] is ourselves */
 	int end[ROLE_KEPT][ROLE_KEPT];	   /* [a][b]: what a is to get to talk

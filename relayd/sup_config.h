@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: ISC */
+/* config.json in the run directory: the configuration that is lived by. */
+#ifndef SUP_CONFIG_H
+#define SUP_CONFIG_H
+
+#include "supervisor.h"
+
+/* Write it; refused: why a new one was not taken, or NULL when this one just
+ * was. */
+void sup_config_write(struct supervisor *s, const char *refused);
+
+#endif
