@@ -75,7 +75,7 @@ escape_len(struct span s)
 /*
  * Whether the sequence of n bytes at p does something to a terminal or to the
  * order of what it shows, rather than show something: the C0 and C1 controls,
- * line separators, bidirectional overrides, the byte order mark.
+ * line separators, bidirectional marks and overrides, the byte order mark.
  */
 static int
 is_control(const char *p, size_t n)
@@ -85,7 +85,10 @@ is_control(const char *p, size_t n)
 	if (n == 1)
 		return u[0] < 0x20 || u[0] == 0x7f;
 	if (n == 2)
-		return u[0] == 0xc2 && u[1] < 0xa0;
+		return (u[0] == 0xc2 && u[1] < 0xa0) ||
+		    (u[0] == 0xd8 && u[1] == 0x9c);
+	if (n == 4) /* tags: letters that nobody sees */
+		return u[0] == 0xf3 && u[1] == 0xa0 && u[2] <= 0x81;
 	if (n == 3 && u[0] == 0xe2 && u[1] == 0x80)
 		return (u[2] >= 0x8b && u[2] <= 0x8f) ||
 		    (u[2] >= 0xa8 && u[2] <= 0xae);

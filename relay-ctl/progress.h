@@ -8,7 +8,7 @@
 
 struct progress {
 	int64_t since; /* ms on our clock; -1: no terminal */
-	int shown;     /* the line is there */
+	int shown;     /* columns of the line that is there */
 };
 
 void progress_begin(struct progress *p);

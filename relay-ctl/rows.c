@@ -260,8 +260,11 @@ rows_draw(const struct rows *r, const struct out *o, const char *note,
 		p += *p == '\n';
 	}
 	free(text);
-	if (shown < r->n && room > 0)
-		fprintf(f, "... %zu more\n", r->n - shown);
+	if (shown < r->n && room > 0) {
+		(void)snprintf(
+		    head, sizeof(head), "... %zu more", r->n - shown);
+		put_line(f, head, columns, 0);
+	}
 }
 
 void

@@ -83,8 +83,8 @@ render(const struct out *o, FILE *f, struct span reply, void *arg)
 	return CTL_OK;
 }
 
-void
-sent_ambiguous(struct span reply)
+static void
+tell_ambiguous(struct span reply)
 {
 	struct obj root, result;
 
@@ -96,13 +96,27 @@ sent_ambiguous(struct span reply)
 }
 
 int
+sent(const struct ctl *ctl, struct buf *req, out_render *render_result)
+{
+	struct span reply = {NULL, 0};
+	struct client c;
+	int status;
+
+	status = client_do(&c, ctl, req, 0, CLIENT_WAIT_SEND, &reply);
+	if (status == CTL_OK)
+		status = out_show(&ctl->out, reply, render_result, NULL);
+	else if (reply.p != NULL)
+		tell_ambiguous(reply);
+	client_close(&c);
+	return status;
+}
+
+int
 cmd_send(struct ctl *ctl)
 {
 	int from_stdin = ctl->narg < 2 || strcmp(ctl->arg[1], "-") == 0;
 	int status = CTL_FAILED;
-	struct span reply = {NULL, 0};
 	struct buf text, req;
-	struct client c;
 
 	buf_init(&text, 0);
 	if (!from_stdin)
@@ -112,12 +126,7 @@ cmd_send(struct ctl *ctl)
 	if (check_text(buf_span(&text)) == -1)
 		goto done;
 	put_request(&req, ctl, buf_span(&text));
-	status = client_do(&c, ctl, &req, 0, CLIENT_WAIT_SEND, &reply);
-	if (status == CTL_OK)
-		status = out_show(&ctl->out, reply, render, NULL);
-	else if (reply.p != NULL)
-		sent_ambiguous(reply);
-	client_close(&c);
+	status = sent(ctl, &req, render);
 done:
 	buf_free(&text);
 	return status;

@@ -16,9 +16,11 @@
 #define ROWS	24
 #define COLUMNS 80
 
-/* What a terminal's user, or its end, does to a program; and its size. */
-static const int signals[] = {
-    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGTSTP, SIGWINCH};
+/* What a terminal's user, or its end, does to a program, and what else would
+ * end it; its size; and that it goes on, having been stopped without a word:
+ * the terminal may be somebody else's meanwhile. */
+static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM,
+    SIGTSTP, SIGWINCH, SIGCONT, SIGUSR1, SIGUSR2, SIGPIPE, SIGXCPU};
 
 static void
 measure(struct term *t)

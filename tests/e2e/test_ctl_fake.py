@@ -274,6 +274,25 @@ def test_show_agents(rundir):
     assert row.index("1000/4711") == head.index("UID/PID") - 2
 
 
+@pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8", "no_such", ""])
+def test_alignment_does_not_depend_on_the_locale(rundir, locale):
+    """CJK and emoji take two columns, a combining accent none."""
+    names = ["日本語", "plug 🔌", "e\u0301t\u0301", "plain"]
+    columns = [6, 7, 2, 5]
+    agents = [{"number": i, "name": name, "uid": 1000, "pid": 4711,
+               "platforms": ["discord"]} for i, name in enumerate(names)]
+    env = {k: v for k, v in os.environ.items()
+           if k != "LANG" and not k.startswith("LC_")}
+    with serving(rundir / "control.sock",
+                 answering(status(gateway(agents=agents)))):
+        done = run(rundir, "show", "agents", env={**env, "LC_ALL": locale})
+    head, *rows = done.stdout.splitlines()
+    for name, width, row in zip(names, columns, rows):
+        assert name in row
+        assert row.index("1000/4711") \
+            == head.index("UID/PID") - width + len(name)
+
+
 def test_show_processes(rundir):
     doc = status(processes=[process(), process("authd", pid=None,
                                                state="restarting", since=None,

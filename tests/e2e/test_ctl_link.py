@@ -278,4 +278,4 @@ def test_an_action_that_fails(relayd, connector):
     assert done.returncode == 1 and not done.stdout
     assert "no_such_op" in done.stderr or "support" in done.stderr
     done = relayd.ctl("action", "main", "-", stdin="x" * 200000)
-    assert done.returncode == 1 and "shorter than" in done.stderr
+    assert done.returncode == 1 and "longer than 131072 bytes" in done.stderr

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import struct
 import subprocess
@@ -25,13 +26,15 @@ CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 class Screen:
     """relay-ctl watch with a terminal of its own."""
 
-    def __init__(self, relayd, rows=24, columns=100, env=(), args=("watch",)):
+    def __init__(self, relayd, rows=24, columns=100, env=(), args=("watch",),
+                 command=None):
         self.primary, secondary = pty.openpty()
         self.resize(rows, columns)
         self.before = termios.tcgetattr(secondary)
         self.secondary = secondary      # so that it does not end with relay-ctl
         self.process = subprocess.Popen(
-            relayd.ctl_words(*args), stdin=secondary, stdout=secondary,
+            command or relayd.ctl_words(*args), stdin=secondary,
+            stdout=secondary,
             stderr=secondary, cwd="/", start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
             env={**relayd.environment(), "TERM": "xterm", "NO_COLOR": "1",
@@ -79,7 +82,7 @@ class Screen:
     def ended(self):
         """Await its end; its exit status, negative for a signal."""
         code = self.process.wait(TIMEOUT_S)
-        until(lambda: self.text.count(LEAVE) == self.text.count(ENTER),
+        until(lambda: self.text.count(LEAVE) == self.text.count(ENTER) > 0,
               "the terminal to be left")
         return code
 
@@ -208,8 +211,9 @@ def test_resize(pair, watch):
     assert screen.ended() == 0
 
 
-@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM,
-                                 signal.SIGHUP, signal.SIGQUIT])
+@pytest.mark.parametrize("sig", [
+    signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT,
+    signal.SIGUSR1, signal.SIGALRM])
 def test_signals_leave_the_terminal_as_it_was(relayd, watch, sig):
     screen = watch(relayd)
     screen.row("main")
@@ -236,6 +240,57 @@ def test_stop_and_go_on(relayd, watch):
     until(lambda: screen.text.count(ENTER) == 2, "the terminal to be taken")
     assert screen.text.count(LEAVE) == 1
     screen.row("main")
+    screen.press("q")
+    assert screen.ended() == 0
+    screen.assert_restored()
+
+
+def test_stop_and_go_on_in_a_shell(relayd, watch):
+    """With job control it is really stopped; the shell finds the terminal as
+    it was."""
+    words = " ".join(map(shlex.quote, relayd.ctl_words("watch")))
+    screen = watch(relayd, command=[
+        "/bin/sh", "-m", "-c", f"{words}; echo one=$?; read x; fg >/dev/null;"
+        " echo two=$?"])
+    screen.row("main")
+    screen.press("\x1a")
+    until(lambda: "one=148" in screen.text, "to be stopped")
+    assert screen.text.count(LEAVE) == screen.text.count(ENTER) == 1
+    assert termios.tcgetattr(screen.secondary) == screen.before
+    screen.press("\n")
+    until(lambda: screen.text.count(ENTER) == 2, "the terminal to be taken")
+    screen.row("main")
+    screen.press("q")
+    assert screen.ended() == 0
+    assert "two=0" in screen.text
+    screen.assert_restored()
+
+
+def test_stopped_without_a_word(relayd, watch):
+    """SIGSTOP cannot be caught: what was the terminal's is set anew."""
+    screen = watch(relayd)
+    screen.row("main")
+    raw = termios.tcgetattr(screen.secondary)
+    screen.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, screen.process.pid, os.WSTOPPED | os.WNOWAIT)
+    termios.tcsetattr(screen.secondary, termios.TCSANOW, screen.before)
+    screen.process.send_signal(signal.SIGCONT)
+    until(lambda: screen.text.count(ENTER) == 2, "the terminal to be taken")
+    screen.row("main")
+    assert termios.tcgetattr(screen.secondary) == raw
+    screen.press("q")
+    assert screen.ended() == 0
+    screen.assert_restored()
+
+
+def test_hung_engine(relayd, watch):
+    screen = watch(relayd)
+    screen.row("main")
+    pid = relayd.kill("engine", signal.SIGSTOP)
+    screen.wait(lambda f: "but the engine is silent" in f
+                and re.search(r"^main +connected", f, re.M), "to say so")
+    os.kill(pid, signal.SIGCONT)
+    screen.wait(lambda f: "silent" not in f, "to be back")
     screen.press("q")
     assert screen.ended() == 0
     screen.assert_restored()

@@ -134,6 +134,16 @@ test_safe(void **state)
 	check_safe("a\0b\n", 4, "a\\x00b\\x0a");
 	check_safe("\xc2\x9b", 2, "\\xc2\\x9b");
 	check_safe("\xff", 1, "\\xff");
+	/* What turns text around: U+202E, U+2067, U+061C. */
+	check_safe("\xe2\x80\xae", 3, "\\xe2\\x80\\xae");
+	check_safe("\xe2\x81\xa7", 3, "\\xe2\\x81\\xa7");
+	check_safe("\xd8\x9c", 2, "\\xd8\\x9c");
+	/* Letters that nobody sees: a tag, U+E0041. */
+	check_safe("\xf3\xa0\x81\x81", 4, "\\xf3\\xa0\\x81\\x81");
+	/* What only looks strange stays: emoji, combining, Arabic. */
+	check_safe("\xf0\x9f\x94\x8c", 4, "\xf0\x9f\x94\x8c");
+	check_safe("e\xcc\x81", 3, "e\xcc\x81");
+	check_safe("\xd8\xb9", 2, "\xd8\xb9");
 	check_safe("a\\b", 3, "a\\b");
 	check_safe(NULL, 0, "");
 }
