@@ -48,7 +48,7 @@ show_config_read(const struct ctl *ctl, struct buf *text)
 void
 show_value(struct show *s, struct obj *o)
 {
-	struct span value = field_str(o, "value"), from;
+	struct span value, from;
 
 	table_text(&s->table, TINT_NONE, field_str(o, "key"));
 	from = field_str(o, "from");

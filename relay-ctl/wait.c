@@ -387,7 +387,7 @@ cmd_wait(struct ctl *ctl)
 		if (status == CTL_OK)
 			print_done(&w);
 	}
-	while (w.n > 0)
+	while (w.gate != NULL && w.n > 0)
 		gate_free(&w, 0);
 	free(w.gate);
 	free(list);

@@ -270,6 +270,49 @@ def test_the_manual_names_every_command(relayd):
             assert f"Fl -{option}" in manual, option
 
 
+def synopses():
+    """Command: (options, arguments) as the manual has them, and what show can
+    show."""
+    manual = (ROOT / "docs/relay-ctl.8").read_text()
+    found, shown = {}, set()
+    for name, rest in re.findall(r"^\.It Cm (\w+)\b(.*)$", manual, re.M):
+        words = rest.split()
+        if name == "show":
+            shown.add(words.pop(0))
+        options, arguments = found.setdefault(name, (set(), set()))
+        for kind, word in zip(words, words[1:]):
+            if kind == "Fl" and re.match(r"-?[a-z]", word):
+                options.add(f"-{word}")
+            elif kind == "Ar" and re.match(r"\w", word):
+                arguments.add(word.upper())
+    return found, shown
+
+
+def test_the_manual_has_the_synopsis_of_every_command(relayd):
+    manual, shown = synopses()
+    listed = re.findall(r"^  ([a-z]\w+) ", ok(relayd, "help"), re.M)
+    for name in listed:
+        usage = ok(relayd, "help", name).splitlines()
+        words = usage[0].split("[--json] ", 1)[1].split(" ", 1)[1:]
+        words = words[0] if words else ""
+        options = set(re.findall(r"(?<![\w|])--?[a-z][a-z-]*", words))
+        arguments = set(re.findall(r"\b[A-Z][A-Z_]*\b", words)) - {"WHAT"}
+        assert manual[name] == (options, arguments), name
+    what = ok(relayd, "help", "show").splitlines()[1]
+    assert what.startswith("WHAT: ") and set(what.split()[1:]) == shown
+    assert "config" in shown
+
+
+def test_usage_says_what_could_stand_there(relayd):
+    done = relayd.ctl("show")
+    assert done.returncode == 2
+    assert "WHAT: gateways agents sessions processes counters quarantine " \
+        "credentials config\n" in done.stderr
+    done = relayd.ctl("wait")
+    assert done.returncode == 2
+    assert "STATE: connected idle dormant connecting retrying" in done.stderr
+
+
 def test_the_manual_names_every_request():
     manual = (ROOT / "docs/relayd-control.5").read_text()
     table = (ROOT / "relayd/control_cmd.c").read_text()
