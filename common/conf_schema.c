@@ -83,7 +83,7 @@ static const struct conf_word level_words[] = {
 };
 static const struct conf_word format_words[] = {
     {"logfmt", LOG_LOGFMT, 0},
-    {"json", LOG_JSON, 1},
+    {"json", LOG_JSON, 0},
     {NULL, 0, 0},
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Logging: one line per event, foreign text made visible. */
+#include <sys/stat.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -9,14 +10,18 @@
 #include <unistd.h>
 
 #include "limit.h"
-#include "log.h"
+#include "log_line.h"
+#include "log_repeat.h"
 #include "role.h"
-#include "utc.h"
-#include "utf8.h"
 
-#define EVENT_MAX 32 /* longest event name taken from a child */
 /* What was left out of a child's log is said at most so often. */
 #define SUPPRESSED_MS 1000
+
+static const char *const levels[LOG_DEBUG + 1] = {[LOG_ERR] = "error",
+    [LOG_WARNING] = "warn",
+    [LOG_NOTICE] = "notice",
+    [LOG_INFO] = "info",
+    [LOG_DEBUG] = "debug"};
 
 /* What log_init was told.  One per process by nature: it describes standard
  * error and the process that writes there. */
@@ -24,8 +29,11 @@ static struct {
 	enum log_mode mode;
 	const char *name;
 	int level;
-	unsigned lost; /* lines since standard error took one */
-} self = {LOG_TO_PEOPLE, "relayd", LOG_INFO, 0};
+	enum log_form form;
+	int journal;		  /* standard error is the service manager's */
+	struct log_repeats *fold; /* NULL: repeats are printed */
+	unsigned lost;		  /* lines since standard error took one */
+} self = {.mode = LOG_TO_PEOPLE, .name = "relayd", .level = LOG_INFO};
 
 void
 log_init(enum log_mode mode, const char *name, int level)
@@ -41,140 +49,66 @@ log_level(int level)
 	self.level = level;
 }
 
+const char *
+log_level_name(int level)
+{
+	return levels[level < LOG_ERR ? LOG_ERR : level & 7];
+}
+
+int
+log_level_of(struct span word)
+{
+	int i;
+
+	/* One does not ask for notices: they come with info. */
+	for (i = LOG_ERR; i <= LOG_DEBUG; i++)
+		if (i != LOG_NOTICE && span_eq(word, span_str(levels[i])))
+			return i;
+	return -1;
+}
+
 int
 log_on(int level)
 {
 	return level <= self.level;
 }
 
-/* Making text visible. */
-
-enum vis_flag {
-	VIS_QUOTE = 0x01, /* the quotation mark, too */
-	VIS_KEEP = 0x02	  /* it was made visible before: keep its escapes */
-};
-
-static int
-is_hex(char c)
+void
+log_form(enum log_form form)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+	self.form = form;
 }
 
-/* Length of the escape, as log_vis writes it, at the beginning of s; or 0. */
-static size_t
-escape_len(struct span s)
+void
+log_journal(const char *stream)
 {
-	if (s.len >= 2 && s.p[0] == '\\' && s.p[1] == '\\')
-		return 2;
-	if (s.len >= 4 && s.p[0] == '\\' && s.p[1] == 'x' && is_hex(s.p[2]) &&
-	    is_hex(s.p[3]))
-		return 4;
-	return 0;
+	char here[64];
+	struct stat st;
+
+	self.journal = 0;
+	if (stream == NULL || isatty(FD_LOG) || fstat(FD_LOG, &st) == -1)
+		return;
+	snprintf(here, sizeof(here), "%ju:%ju", (uintmax_t)st.st_dev,
+	    (uintmax_t)st.st_ino);
+	self.journal = strcmp(stream, here) == 0;
 }
 
-/*
- * Whether the sequence of n bytes at p does something to a terminal or to the
- * order of what it shows, rather than show something: the C0 and C1 controls,
- * line separators, bidirectional marks and overrides, the byte order mark.
- */
-static int
-is_control(const char *p, size_t n)
+void
+log_fold(struct log_repeats *repeats)
 {
-	const unsigned char *u = (const unsigned char *)p;
-
-	if (n == 1)
-		return u[0] < 0x20 || u[0] == 0x7f;
-	if (n == 2)
-		return (u[0] == 0xc2 && u[1] < 0xa0) ||
-		    (u[0] == 0xd8 && u[1] == 0x9c);
-	if (n == 4) /* tags: letters that nobody sees */
-		return u[0] == 0xf3 && u[1] == 0xa0 && u[2] <= 0x81;
-	if (n == 3 && u[0] == 0xe2 && u[1] == 0x80)
-		return (u[2] >= 0x8b && u[2] <= 0x8f) ||
-		    (u[2] >= 0xa8 && u[2] <= 0xae);
-	if (n == 3 && u[0] == 0xe2 && u[1] == 0x81)
-		return u[2] >= 0xa0 && u[2] <= 0xaf;
-	return n == 3 && u[0] == 0xef && u[1] == 0xbb && u[2] == 0xbf;
+	self.fold = repeats;
 }
 
-/* Make what begins s visible in unit[16]; *n gets the bytes that are done
- * with.  Returns the length written. */
-static size_t
-vis_unit(char *unit, struct span s, unsigned flags, size_t *n)
+static uint64_t
+now_ms(void)
 {
-	static const char hex[] = "0123456789abcdef";
-	size_t i, len, escape;
+	struct timespec ts;
 
-	escape = (flags & VIS_KEEP) != 0 ? escape_len(s) : 0;
-	*n = len = escape > 0 ? escape : utf8_seq(s.p, s.len);
-	if (escape == 0 &&
-	    (s.p[0] == '\\' || ((flags & VIS_QUOTE) != 0 && s.p[0] == '"'))) {
-		unit[0] = '\\';
-		unit[1] = s.p[0];
-		return 2;
-	}
-	if (len > 0 && !is_control(s.p, len)) {
-		memcpy(unit, s.p, len);
-		return len;
-	}
-	if (len == 0)
-		*n = len = 1;
-	for (i = 0; i < len; i++) {
-		unit[4 * i] = '\\';
-		unit[4 * i + 1] = 'x';
-		unit[4 * i + 2] = hex[(unsigned char)s.p[i] >> 4];
-		unit[4 * i + 3] = hex[(unsigned char)s.p[i] & 15];
-	}
-	return 4 * len;
-}
-
-/* Never splits an escape or a character; text that is cut ends in "...". */
-static size_t
-vis(char *out, size_t cap, struct span s, unsigned flags)
-{
-	char unit[16];
-	size_t o = 0, mark = 0, n, len;
-
-	if (cap == 0)
-		return 0;
-	while (s.len > 0) {
-		len = vis_unit(unit, s, flags, &n);
-		if (o + len > cap - 1) {
-			if (cap > 3) {
-				memcpy(out + mark, "...", 3);
-				o = mark + 3;
-			}
-			break;
-		}
-		memcpy(out + o, unit, len);
-		o += len;
-		if (o + 3 <= cap - 1)
-			mark = o;
-		s.p += n;
-		s.len -= n;
-	}
-	out[o] = '\0';
-	return o;
-}
-
-char *
-log_vis(char *out, size_t cap, struct span text)
-{
-	vis(out, cap, text, 0);
-	return out;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 /* Lines. */
-
-/* An event as it is printed; subject and text are as log_vis makes them. */
-struct line {
-	const char *name;
-	int pid;
-	int level;
-	const char *event;
-	struct span subject; /* empty: none */
-	struct span text;
-};
 
 static void
 write_all(const char *p, size_t len)
@@ -193,56 +127,6 @@ write_all(const char *p, size_t len)
 	}
 }
 
-static size_t
-stamp(char out[UTC_TEXT])
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return strlen(
-	    utc_text(out, (int64_t)ts.tv_sec, (int)(ts.tv_nsec / 1000000)));
-}
-
-/* Whether a value of logfmt needs no quotes. */
-static int
-is_plain(struct span s)
-{
-	static const char set[] = "abcdefghijklmnopqrstuvwxyz"
-				  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				  "0123456789_-.:/@";
-	size_t i;
-
-	for (i = 0; i < s.len; i++)
-		if (s.p[i] == '\0' || strchr(set, s.p[i]) == NULL)
-			return 0;
-	return s.len > 0;
-}
-
-static void
-put(const struct line *l)
-{
-	static const char *const level[] = {"error", "error", "error", "error",
-	    "warn", "notice", "info", "debug"};
-	char out[LIMIT_LOG_LINE], subject[2 * LIMIT_NAME + 1];
-	const size_t cap = sizeof(out) - 2; /* the closing quote, newline */
-	size_t n;
-
-	n = stamp(out);
-	n += (size_t)snprintf(out + n, cap - n, " %s %.32s[%d] event=%.*s",
-	    level[l->level & 7], l->name, l->pid, EVENT_MAX, l->event);
-	if (l->subject.len > 0) {
-		vis(subject, sizeof(subject), l->subject, VIS_QUOTE | VIS_KEEP);
-		n += (size_t)snprintf(out + n, cap - n,
-		    is_plain(l->subject) ? " gateway=%s" : " gateway=\"%s\"",
-		    subject);
-	}
-	n += (size_t)snprintf(out + n, cap - n, " msg=\"");
-	n += vis(out + n, cap - n, l->text, VIS_QUOTE | VIS_KEEP);
-	out[n++] = '"';
-	out[n++] = '\n';
-	write_all(out, n);
-}
-
 /* Whether standard error takes a line now: a pipe with any room takes one
  * whole.  Who has stopped reading is waited for once. */
 static int
@@ -258,10 +142,20 @@ writable(void)
 }
 
 static void
-print(const struct line *l)
+put(const struct log_line *l)
 {
-	struct line gap = {self.name, (int)getpid(), LOG_WARNING, "log_lost",
-	    {"", 0}, {"", 0}};
+	char out[LIMIT_LOG_LINE];
+
+	write_all(out, log_line_put(out, l, self.form, self.journal));
+}
+
+static void
+put_or_lose(const struct log_line *l)
+{
+	struct log_line gap = {.name = self.name,
+	    .pid = (int)getpid(),
+	    .level = LOG_WARNING,
+	    .event = "log_lost"};
 	char text[64];
 
 	if (self.lost > 0 && writable()) {
@@ -277,6 +171,34 @@ print(const struct line *l)
 		self.lost++;
 }
 
+static void
+print(const struct log_line *l)
+{
+	struct log_repeat r;
+	struct log_line sum = {.event = NULL};
+	int wanted = 1;
+
+	/* Who asked for everything gets every line with its time. */
+	if (self.fold != NULL && !log_on(LOG_DEBUG))
+		wanted = log_repeat_take(self.fold, l, now_ms(), &r, &sum);
+	if (sum.event != NULL)
+		put_or_lose(&sum);
+	if (wanted)
+		put_or_lose(l);
+}
+
+void
+log_fold_flush(int all)
+{
+	struct log_repeat r;
+	struct log_line sum;
+	unsigned from = 0;
+
+	while (self.fold != NULL &&
+	    log_repeat_due(self.fold, now_ms(), all, &from, &r, &sum))
+		put_or_lose(&sum);
+}
+
 /* A child's line, for its supervisor. */
 static void
 tell(int level, const char *event, const char *subject, struct span text)
@@ -285,8 +207,8 @@ tell(int level, const char *event, const char *subject, struct span text)
 	int n;
 
 	log_vis(shown, sizeof(shown), span_str(subject));
-	n = snprintf(out, sizeof(out), "%d\t%.*s\t%s\t", level & 7, EVENT_MAX,
-	    event, subject == NULL ? "" : shown);
+	n = snprintf(out, sizeof(out), "%d\t%.*s\t%s\t", level & 7,
+	    LOG_EVENT_MAX, event, subject == NULL ? "" : shown);
 	if (text.len > sizeof(out) - 1 - (size_t)n)
 		text.len = sizeof(out) - 1 - (size_t)n;
 	memcpy(out + n, text.p, text.len);
@@ -295,30 +217,68 @@ tell(int level, const char *event, const char *subject, struct span text)
 	write_all(out, (size_t)n);
 }
 
-void
-log_say(int level, const char *event, const char *subject, const char *fmt, ...)
+static void
+say(int level, const char *event, const char *subject, const char *fmt,
+    va_list ap)
 {
 	char raw[LIMIT_LOG_LINE], text[LIMIT_LOG_LINE - 128];
 	struct span shown = {text, 0};
-	struct line l;
-	va_list ap;
+	struct log_line l;
 	int saved = errno;
+
+	if (vsnprintf(raw, sizeof(raw), fmt, ap) < 0)
+		raw[0] = '\0';
+	shown.len = log_vis_put(text, sizeof(text), span_str(raw), 0);
+	if (self.mode == LOG_TO_PARENT)
+		tell(level, event, subject, shown);
+	else {
+		l = (struct log_line){.name = self.name,
+		    .pid = (int)getpid(),
+		    .level = level,
+		    .event = event,
+		    .subject = span_str(subject),
+		    .text = shown};
+		print(&l);
+	}
+	errno = saved;
+}
+
+void
+log_say(int level, const char *event, const char *subject, const char *fmt, ...)
+{
+	va_list ap;
 
 	if (!log_on(level))
 		return;
 	va_start(ap, fmt);
-	if (vsnprintf(raw, sizeof(raw), fmt, ap) < 0)
-		raw[0] = '\0';
+	say(level, event, subject, fmt, ap);
 	va_end(ap);
-	shown.len = vis(text, sizeof(text), span_str(raw), 0);
-	if (self.mode == LOG_TO_PARENT)
-		tell(level, event, subject, shown);
-	else {
-		l = (struct line){self.name, (int)getpid(), level, event,
-		    span_str(subject), shown};
-		print(&l);
-	}
-	errno = saved;
+}
+
+void
+log_always(const char *event, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(LOG_NOTICE, event, NULL, fmt, ap);
+	va_end(ap);
+}
+
+void
+log_refused(const char *fmt, ...)
+{
+	char text[LIMIT_LOG_LINE];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (self.form == LOG_FORM_JSON)
+		log_err("refused", NULL, "%s", text);
+	else
+		fprintf(
+		    stderr, "%srelayd: %s\n", self.journal ? "<3>" : "", text);
 }
 
 void
@@ -352,26 +312,6 @@ cut_field(struct span *s, struct span *field)
 	return 0;
 }
 
-static int
-is_event(struct span s)
-{
-	size_t i;
-
-	for (i = 0; i < s.len; i++)
-		if (s.p[i] != '_' && (s.p[i] < 'a' || s.p[i] > 'z'))
-			return 0;
-	return s.len > 0 && s.len <= EVENT_MAX;
-}
-
-static uint64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 /* Whether a line may be printed; else it is counted. */
 static int
 within_rate(struct log_collector *c)
@@ -396,15 +336,18 @@ within_rate(struct log_collector *c)
 static void
 print_child(struct log_collector *c, struct span s)
 {
-	char event[EVENT_MAX + 1] = "stderr", shown[LIMIT_LOG_LINE];
+	char event[LOG_EVENT_MAX + 1] = "stderr", shown[LIMIT_LOG_LINE];
 	struct span rest = s, level, name;
-	struct line l = {c->name, c->pid, LOG_WARNING, event, {"", 0}, {"", 0}};
+	struct log_line l = {.name = c->name,
+	    .pid = c->pid,
+	    .level = LOG_WARNING,
+	    .event = event};
 
 	if (s.len == 0 || !within_rate(c))
 		return;
 	if (c->subject == NULL && cut_field(&rest, &level) == 0 &&
 	    level.len == 1 && level.p[0] >= '0' && level.p[0] <= '7' &&
-	    cut_field(&rest, &name) == 0 && is_event(name) &&
+	    cut_field(&rest, &name) == 0 && log_line_event(name) &&
 	    cut_field(&rest, &l.subject) == 0) {
 		l.level = level.p[0] - '0';
 		memcpy(event, name.p, name.len);
@@ -413,7 +356,7 @@ print_child(struct log_collector *c, struct span s)
 	} else {
 		l.subject = span_str(c->subject == NULL ? "" : c->subject);
 		l.text.p = shown;
-		l.text.len = vis(shown, sizeof(shown), s, 0);
+		l.text.len = log_vis_put(shown, sizeof(shown), s, 0);
 	}
 	print(&l);
 }
@@ -464,8 +407,10 @@ log_collect_bound(struct log_collector *c, uint32_t per_s, uint32_t burst)
 void
 log_collect_flush(struct log_collector *c)
 {
-	struct line l = {
-	    c->name, c->pid, LOG_WARNING, "log_suppressed", {"", 0}, {"", 0}};
+	struct log_line l = {.name = c->name,
+	    .pid = c->pid,
+	    .level = LOG_WARNING,
+	    .event = "log_suppressed"};
 	char text[128];
 
 	if (c->left_out == 0)

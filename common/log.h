@@ -2,14 +2,16 @@
 /*
  * Logging.  Every process writes one line per event; children write to their
  * standard error, from where the supervisor collects, stamps and prints them
- * (logfmt):
+ * (as logfmt):
  *
- *   2026-11-22T10:00:00.123Z info engine event=link gateway=main msg="…"
+ *   time=2026-11-22T10:00:00.123Z level=info process=engine pid=77 event=link
+ *   gateway=main msg="…"
  *
- * The event name is stable and [a-z_]; the subject is the gateway's name or
- * NULL; the message is for people.  What is formatted into it may be foreign:
- * it is made visible and cut to LIMIT_LOG_LINE when printed.  Never a secret,
- * a token, or a person's text.
+ * or the same as an object of JSON.  The event name is stable and stands in
+ * log_event.def; the subject is the gateway's name or NULL; the message is for
+ * people.  What is formatted into it may be foreign: it is made visible and
+ * cut to LIMIT_LOG_LINE when printed.  Never a secret, a token, or a person's
+ * text, name or id.
  */
 #ifndef LOG_H
 #define LOG_H
@@ -26,6 +28,9 @@
  * before lines are lost: the supervisor has other things to do. */
 #define LOG_READER_MS 500
 
+enum log_form { LOG_FORM_LOGFMT, LOG_FORM_JSON };
+struct log_repeats;
+
 enum log_mode {
 	LOG_TO_PARENT, /* a child: tab-separated, for the supervisor */
 	LOG_TO_PEOPLE  /* the supervisor, and programs run by hand */
@@ -35,12 +40,36 @@ enum log_mode {
 void log_init(enum log_mode mode, const char *name, int level);
 /* Change the level. */
 void log_level(int level);
+/* "error" to "debug" (of anything more severe, "error"); and its level, or -1
+ * of another word. */
+const char *log_level_name(int level);
+int log_level_of(struct span word);
 /* Whether this level is printed: to spare work for LOG_DEBUG. */
 int log_on(int level);
+
+/* The form of the lines for people. */
+void log_form(enum log_form form);
+/* stream: JOURNAL_STREAM of the environment, or NULL.  Where it says that
+ * standard error goes to the service manager's journal, each line begins with
+ * its priority, "<6>". */
+void log_journal(const char *stream);
+/* From now on lines that repeat themselves are counted in this table, which is
+ * the caller's, unless debug is logged; NULL: they are printed. */
+void log_fold(struct log_repeats *repeats);
+/* Print how often lines were repeated where that is due, or all that there is;
+ * to be called every few seconds, and at the end. */
+void log_fold_flush(int all);
 
 /* One event.  errno is not touched. */
 void log_say(int level, const char *event, const char *subject, const char *fmt,
     ...) __attribute__((format(printf, 4, 5)));
+
+/* One that is printed at every level, as a notice. */
+void log_always(const char *event, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Why relayd does not start, for who started it: a plain line, "relayd: …", or
+ * where JSON is configured event=refused. */
+void log_refused(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* The last one, as an error: end (may be NULL) is called after it, then the
  * process is gone, with status 1 and nothing that was to be done at exit. */
@@ -59,9 +88,9 @@ char *log_vis(char *out, size_t cap, struct span text);
 /*
  * The supervisor's side: take what a child wrote (any bytes), hand out whole
  * lines as log lines of `name` with `pid`.  A line that is not of our form
- * (a library, a sanitizer) becomes event=stderr.  Overlong lines are cut.
- * Lines beyond the rate are left out and counted: event=log_suppressed says
- * how many.
+ * (a library, a sanitizer), or names no event of ours, becomes event=stderr.
+ * Overlong lines are cut. Lines beyond the rate are left out and counted:
+ * event=log_suppressed says how many.
  */
 struct log_collector {
 	const char *name;

@@ -82,6 +82,8 @@ enum want_secret {
 	WANT_DELIVERY_KEY,  /* GATEWAY_RELAY_DELIVERY_KEY */
 	WANT_LAST = WANT_DELIVERY_KEY
 };
+/* WANT_LEVEL: no other level is wanted. */
+#define LEVEL_ASK 8
 /* What is expected of an exchange's answer. */
 enum xchg_answer {
 	ANSWER_CREDENTIAL, /* {"secret",…} */

@@ -339,7 +339,7 @@ mint(struct authd *a, const struct msg *q, struct secret *s)
 	child_send(&a->child, ROLE_ENGINE, MSG_TOKEN, q->corr, &m, -1);
 	explicit_bzero(token, sizeof(token));
 	log_info(
-	    "mint", s->name, "token for the link, number %" PRIu64, s->minted);
+	    "mint", s->name, "token for the link (number %" PRIu64 ")", s->minted);
 	a->gs.all[m.gateway].uses[USE_LINK]++;
 }
 

@@ -182,8 +182,8 @@ used(const struct job *j, const char *outcome, void *arg)
 		return;
 	}
 	log_info("use", gateway_secret(gs, j->gateway)->name,
-	    "%s, use %" PRIu64 ": %s", uses[j->kind],
-	    gw->uses[USE_JOB + j->kind], outcome);
+	    "%s: %s (use %" PRIu64 ")", uses[j->kind], outcome,
+	    gw->uses[USE_JOB + j->kind]);
 	if (outcome == j->why)
 		note_refusal(gs, j->gateway, uses[j->kind], span_str(outcome));
 }

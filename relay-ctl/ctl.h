@@ -59,6 +59,7 @@ int cmd_tap(struct ctl *ctl);
 int cmd_send(struct ctl *ctl);
 int cmd_agent(struct ctl *ctl);
 int cmd_reload(struct ctl *ctl);
+int cmd_log(struct ctl *ctl);
 int cmd_check(struct ctl *ctl);
 int cmd_link(struct ctl *ctl); /* idle, wake, … interrupt */
 int cmd_action(struct ctl *ctl);

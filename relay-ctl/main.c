@@ -109,6 +109,8 @@ static const struct command_row commands[] = {
     {"drop", "GATEWAY BUFFERID|all", 2, 2, O(OPT_YES), 0, cmd_aside,
 	"give up what was put aside"},
     {"reload", "", 0, 0, 0, 0, cmd_reload, "read the configuration again"},
+    {"log", "[LEVEL]", 0, 1, 0, 0, cmd_log,
+	"which level is logged, or from now on: error, warn, info, debug"},
     {"check", "", 0, 0, O(OPT_FILE), 0, cmd_check,
 	"check a configuration file"},
     {"enroll", "GATEWAY", 1, 1,

@@ -103,6 +103,17 @@ client_answered(struct control *ct, uint64_t cookie)
 	return NULL;
 }
 
+struct client *
+client_asked(struct control *ct, uint32_t corr)
+{
+	struct client *c;
+
+	TAILQ_FOREACH (c, &ct->clients, entry)
+		if (c->cookie != 0 && (uint32_t)c->cookie == corr)
+			break;
+	return c == NULL ? NULL : client_answered(ct, c->cookie);
+}
+
 static void
 client_free(struct client *c)
 {

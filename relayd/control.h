@@ -23,6 +23,9 @@ void control_tap(struct control *c, struct engine_gw *eg, enum tap_dir dir,
     struct span line);
 void
 control_reloaded(struct control *c, uint32_t corr, int ok, struct span text);
+/* The supervisor's answer about the log level. */
+void control_leveled(
+    struct control *c, uint32_t corr, int level, int configured, int json);
 /* A gateway is leaving: taps on it end. */
 void control_gateway_gone(struct control *c, struct engine_gw *eg);
 /* Stopping: clients are told and closed. */

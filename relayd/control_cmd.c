@@ -18,6 +18,8 @@
 #define SEND_WAIT 45
 /* ... and each of the two phases of a reload has 10 s. */
 #define RELOAD_WAIT 25
+/* Letters of an op's name that is logged. */
+#define OP_MAX 24
 /* Bytes of a gateway list in an error text. */
 #define NAMES_MAX 160
 
@@ -31,6 +33,7 @@ static const struct json_want members[M_COUNT] = {
 	JSON_WANT("content", JSON_T(JSON_TRUE) | JSON_T(JSON_FALSE), 0),
     [M_SESSION_KEY] = JSON_WANT("session_key", JSON_T(JSON_STRING), 0),
     [M_BUFFER_ID] = JSON_WANT("bufferId", JSON_T(JSON_STRING), 0),
+    [M_LEVEL] = JSON_WANT("level", JSON_T(JSON_STRING), 0),
 };
 
 #define M(m) (1U << (m))
@@ -72,6 +75,8 @@ static const struct command commands[] = {
     {"quarantine", 0, 0, M(M_GATEWAY) | M(M_CONTENT), 0, aside_show},
     {"requeue", 0, 1, M(M_GATEWAY) | M(M_BUFFER_ID), M(M_BUFFER_ID),
 	aside_requeue},
+    /* control_log.c */
+    {"log", 0, 1, M(M_LEVEL), 0, log_run},
     {"drop", 0, 1, M(M_GATEWAY) | M(M_BUFFER_ID), M(M_BUFFER_ID), aside_drop},
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -237,13 +242,27 @@ run_tap(struct request *r)
 	tap_start(r->c, r->eg, content);
 }
 
+/* An op as it may be logged: what is no name of one may be anything. */
+static struct span
+op_name(struct span op)
+{
+	size_t i;
+
+	for (i = 0; i < op.len; i++)
+		if (op.p[i] != '_' && (op.p[i] < 'a' || op.p[i] > 'z'))
+			break;
+	return op.len > 0 && i == op.len && op.len <= OP_MAX
+	    ? op
+	    : SPAN_LIT("of no known kind");
+}
+
 static void
 run_send(struct request *r)
 {
 	struct engine *e = r->c->control->e;
-	char scratch[64], op[4 * 64 + 1];
+	char scratch[64];
 	struct client *c = r->c;
-	struct span name;
+	struct span name, op;
 	const char *why;
 	uint64_t cookie;
 
@@ -256,8 +275,9 @@ run_send(struct request *r)
 		    "action.op is missing, or no short string");
 		return;
 	}
-	log_info("control", r->eg->name, "action %s by uid %u, pid %d",
-	    log_vis(op, sizeof(op), name), c->uid, c->pid);
+	op = op_name(name);
+	log_info("control", r->eg->name, "action %.*s by uid %u, pid %d",
+	    (int)op.len, op.p, c->uid, c->pid);
 	cookie = client_wait(c, SEND_WAIT);
 	core_now(e->core, engine_clock());
 	why = core_send(r->eg->gw, json_raw(r->doc, r->at[M_ACTION]), cookie);
@@ -320,12 +340,9 @@ run_reload(struct request *r)
 void
 control_reloaded(struct control *ct, uint32_t corr, int ok, struct span text)
 {
-	struct client *c;
+	struct client *c = client_asked(ct, corr);
 
-	TAILQ_FOREACH (c, &ct->clients, entry)
-		if (c->cookie != 0 && (uint32_t)c->cookie == corr)
-			break;
-	if (c == NULL || client_answered(ct, c->cookie) == NULL)
+	if (c == NULL)
 		return;
 	if (ok) {
 		control_begin(c, 1);

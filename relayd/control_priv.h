@@ -86,6 +86,8 @@ void client_close(struct client *c);
 uint64_t client_wait(struct client *c, uint8_t wait_s);
 /* Who waits for that cookie, no longer waiting; NULL. */
 struct client *client_answered(struct control *ct, uint64_t cookie);
+/* The same of a message's correlation, which is the cookie's lower half. */
+struct client *client_asked(struct control *ct, uint32_t corr);
 
 /* Members that requests have. */
 enum {
@@ -97,6 +99,7 @@ enum {
 	M_CONTENT,
 	M_SESSION_KEY,
 	M_BUFFER_ID,
+	M_LEVEL,
 	M_COUNT
 };
 
@@ -139,6 +142,9 @@ void show_sessions(struct request *r);
 void aside_show(struct request *r);
 void aside_requeue(struct request *r);
 void aside_drop(struct request *r);
+
+/* control_log.c: the level of the log. */
+void log_run(struct request *r);
 
 /* control_wish.c: what operators ask of a link. */
 void wish_enable(struct request *r);

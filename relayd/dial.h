@@ -13,6 +13,7 @@ struct event_base;
 struct resolver;
 
 struct dial_target {
+	char name[LIMIT_NAME + 1]; /* the gateway's, for the log */
 	char host[URL_HOST_MAX + 1];
 	uint16_t port;
 	char proxy_host[URL_HOST_MAX + 1];

@@ -44,7 +44,7 @@ struct dial_jobs {
 /* What a dial is for, in the log. */
 static const char *const purpose[OWNER_COUNT] = {
     [OWNER_ENGINE] = "",
-    [OWNER_AUTHD] = " (for an exchange)",
+    [OWNER_AUTHD] = "for an exchange: ",
 };
 
 static void turn(struct dial_jobs *);
@@ -66,7 +66,7 @@ job_free(struct job *j)
 
 void
 dial_jobs_refuse(struct dial_jobs *s, enum dial_owner owner, uint32_t gateway,
-    uint32_t corr, enum dial_stage stage, const char *reason)
+    const char *name, uint32_t corr, enum dial_stage stage, const char *reason)
 {
 	struct span why = span_str(reason);
 	struct msg_dial_failed link = {
@@ -74,9 +74,9 @@ dial_jobs_refuse(struct dial_jobs *s, enum dial_owner owner, uint32_t gateway,
 	struct msg_xdial_failed xchg = {
 	    .gateway = gateway, .stage = stage, .reason = why};
 
-	log_info("dial", NULL,
-	    "gateway #%u%s: %s (%" PRIu64 " of %" PRIu64 " dials connected)",
-	    gateway, purpose[owner], reason, s->connected, s->dials);
+	log_info("dial", name,
+	    "%s%s (%" PRIu64 " of %" PRIu64 " dials connected)", purpose[owner],
+	    reason, s->connected, s->dials);
 	if (owner == OWNER_ENGINE)
 		child_send(
 		    s->child, ROLE_ENGINE, MSG_DIAL_FAILED, corr, &link, -1);
@@ -88,7 +88,8 @@ dial_jobs_refuse(struct dial_jobs *s, enum dial_owner owner, uint32_t gateway,
 static void
 job_fail(struct job *j, enum dial_stage stage, const char *reason)
 {
-	dial_jobs_refuse(j->jobs, j->owner, j->gateway, j->corr, stage, reason);
+	dial_jobs_refuse(j->jobs, j->owner, j->gateway, j->target->name,
+	    j->corr, stage, reason);
 	job_free(j);
 }
 
@@ -147,11 +148,10 @@ job_connected(struct job *j, const struct dial_result *r)
 		return;
 	}
 	s->connected++;
-	log_info("dial", NULL,
-	    "gateway #%u%s: connected to %s in %u ms (%" PRIu64 " of %" PRIu64
+	log_info("dial", j->target->name,
+	    "%sconnected to %s (in %u ms; %" PRIu64 " of %" PRIu64
 	    " dials connected)",
-	    j->gateway, purpose[j->owner], r->address, r->took_ms, s->connected,
-	    s->dials);
+	    purpose[j->owner], r->address, r->took_ms, s->connected, s->dials);
 	job_free(j);
 }
 
@@ -237,8 +237,8 @@ dial_jobs_add(struct dial_jobs *s, enum dial_owner owner, uint32_t gateway,
 	if (find(s, owner, corr) != NULL)
 		return "two dials of one number";
 	if ((j = calloc(1, sizeof(*j))) == NULL) {
-		dial_jobs_refuse(
-		    s, owner, gateway, corr, STAGE_CONNECT, "out of memory");
+		dial_jobs_refuse(s, owner, gateway, target->name, corr,
+		    STAGE_CONNECT, "out of memory");
 		return NULL;
 	}
 	j->jobs = s;

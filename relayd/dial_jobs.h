@@ -37,9 +37,11 @@ const char *dial_jobs_add(struct dial_jobs *jobs, enum dial_owner owner,
 const char *dial_jobs_cancel(struct dial_jobs *jobs, enum dial_owner owner,
     uint32_t gateway, uint32_t corr);
 
-/* Tell the owner that there is no connection, and why. */
+/* Tell the owner that there is no connection, and why.  name: the gateway's,
+ * for the log, or NULL. */
 void dial_jobs_refuse(struct dial_jobs *jobs, enum dial_owner owner,
-    uint32_t gateway, uint32_t corr, enum dial_stage stage, const char *reason);
+    uint32_t gateway, const char *name, uint32_t corr, enum dial_stage stage,
+    const char *reason);
 /* End all dials to a target, which goes: their owners are told why. */
 void dial_jobs_fail(struct dial_jobs *jobs, const struct dial_target *target,
     enum dial_stage stage, const char *reason);

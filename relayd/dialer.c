@@ -93,6 +93,7 @@ take_endpoint(struct dialer *d, const struct msg_conf_endpoint *m, int fd)
 	if ((t = calloc(1, sizeof(*t))) == NULL)
 		return "the dialer is out of memory";
 	*at = t;
+	span_copy(t->name, sizeof(t->name), m->name);
 	span_copy(t->host, sizeof(t->host), m->host);
 	span_copy(t->proxy_host, sizeof(t->proxy_host), m->proxy_host);
 	t->port = (uint16_t)m->port;
@@ -146,6 +147,7 @@ settle(struct dialer *d, uint32_t g, unsigned e)
 	d->stage.of[g][e] = NULL;
 	if (was != NULL && same_target(was, is)) {
 		was->userpass = is->userpass;
+		memcpy(was->name, is->name, sizeof(was->name));
 		free(is);
 		return;
 	}
@@ -184,7 +186,7 @@ no_target(struct dialer *d, enum dial_owner owner, uint32_t gateway, unsigned e,
 		return e == ENDPOINT_CONNECTOR
 		    ? "a dial for a gateway that there is not"
 		    : "a dial for an endpoint that there is not";
-	dial_jobs_refuse(d->jobs, owner, gateway, corr, STAGE_CONF,
+	dial_jobs_refuse(d->jobs, owner, gateway, NULL, corr, STAGE_CONF,
 	    "where this goes was removed from the configuration");
 	return NULL;
 }

@@ -94,6 +94,17 @@ engine_reload(struct engine *e, uint32_t corr, uint32_t uid, int32_t pid)
 	return child_tell(e->child, MSG_RELOAD, corr, &m);
 }
 
+int
+engine_level(
+    struct engine *e, uint32_t corr, int level, uint32_t uid, int32_t pid)
+{
+	struct msg_want_level m = {.level = (uint64_t)level,
+	    .uid = uid,
+	    .pid = pid > 0 ? (uint32_t)pid : 0};
+
+	return child_tell(e->child, MSG_WANT_LEVEL, corr, &m);
+}
+
 /* What the core asks for beyond the link and the agents. */
 
 /* In milliseconds; 0: none is planned. */
@@ -256,6 +267,10 @@ on_message(struct msg *m, void *arg)
 	case MSG_RELOAD_DONE:
 		control_reloaded(e->control, m->corr, m->u.reload_done.ok != 0,
 		    m->u.reload_done.text);
+		return NULL;
+	case MSG_LEVEL:
+		control_leveled(e->control, m->corr, (int)m->u.level.level,
+		    (int)m->u.level.configured, m->u.level.json != 0);
 		return NULL;
 	default:
 		if (m->fd != -1)

@@ -168,5 +168,9 @@ void engine_state(struct engine_gw *eg);
 /* An operator asked for a reload: RELOAD to the supervisor; control_reloaded()
  * is called with the answer.  corr names the request.  -1: not possible now. */
 int engine_reload(struct engine *e, uint32_t corr, uint32_t uid, int32_t pid);
+/* Ask the supervisor for another log level, or with LEVEL_ASK, which it is;
+ * control_leveled() follows with corr.  0, or -1. */
+int engine_level(
+    struct engine *e, uint32_t corr, int level, uint32_t uid, int32_t pid);
 
 #endif

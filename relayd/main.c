@@ -18,6 +18,7 @@
 #include "dialer.h"
 #include "engine.h"
 #include "sup_conf.h"
+#include "sup_level.h"
 #include "supervisor.h"
 
 struct options {
@@ -119,9 +120,8 @@ tmp_dir(char *out, size_t cap)
 	if (errno == EEXIST && lstat(out, &st) == 0 && S_ISDIR(st.st_mode) &&
 	    st.st_uid == geteuid() && (st.st_mode & 07777) == 0700)
 		return 0;
-	fprintf(stderr,
-	    "relayd: %s is not a private directory of ours: give "
-	    "another with -r, or set XDG_RUNTIME_DIR\n",
+	log_refused("%s is not a private directory of ours: give another with "
+		    "-r, or set XDG_RUNTIME_DIR",
 	    out);
 	return -1;
 }
@@ -211,9 +211,8 @@ conf_file(
 {
 	if (conf_place(p, o, env) == 0)
 		return 0;
-	fprintf(stderr,
-	    "relayd: no place for the configuration: set HOME or "
-	    "XDG_CONFIG_HOME, give -f, or set GATEWAY_RELAY_URL\n");
+	log_refused("no place for the configuration: set HOME or "
+		    "XDG_CONFIG_HOME, give -f, or set GATEWAY_RELAY_URL");
 	return -1;
 }
 
@@ -226,7 +225,7 @@ bin_dir(struct sup_paths *p)
 
 	n = readlink("/proc/self/exe", p->bin, sizeof(p->bin) - 1);
 	if (n <= 0 || (size_t)n >= sizeof(p->bin) - 1) {
-		fprintf(stderr, "relayd: /proc/self/exe: %s\n",
+		log_refused("/proc/self/exe: %s",
 		    n < 0 ? strerror(errno) : "path too long");
 		return -1;
 	}
@@ -269,6 +268,9 @@ supervise(const struct options *o, struct sup_env *env)
 
 	memset(&p, 0, sizeof(p));
 	log_init(LOG_TO_PEOPLE, "supervisor", o->debug ? LOG_DEBUG : LOG_INFO);
+	log_journal(sup_env_get(env, "JOURNAL_STREAM"));
+	if (o->check) /* a person's question */
+		log_form(LOG_FORM_LOGFMT);
 	if (conf_file(&p, o, env) == -1 || run_dir(&p, o, env) == -1 ||
 	    state_dir(&p, o, env) == -1) {
 		sup_env_free(env);
@@ -303,8 +305,11 @@ take_env(struct sup_env *env, const struct options *o)
 	if (conf_place(&p, o, &raw) == 0)
 		c = sup_conf_variables(&p, environ, names, &n);
 	r = sup_env_take(env, environ, names, n);
-	if (c != NULL)
+	if (c != NULL) {
+		/* From the first line on. */
+		sup_level_form(c);
 		conf_free(c);
+	}
 	return r;
 }
 

@@ -14,6 +14,7 @@
 #include "msg.h"
 #include "pipe.h"
 #include "sup_child.h"
+#include "sup_level.h"
 #include "sup_pairs.h"
 #include "sup_reload.h"
 #include "sup_spawn.h"
@@ -45,7 +46,7 @@ sup_child_log_bound(struct sup_child *c)
 {
 	const struct supervisor *s = c->sup;
 
-	if (s->debug || s->plan->conf->log_level == LOG_DEBUG)
+	if (sup_level(s) == LOG_DEBUG)
 		log_collect_bound(
 		    &c->log.col, LOG_DEBUG_PER_S, LOG_DEBUG_AT_ONCE);
 	else

@@ -34,6 +34,7 @@ static const char *const kept[] = {
     "no_proxy",
     "NO_PROXY",
     "NOTIFY_SOCKET",
+    "JOURNAL_STREAM",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
     "LISTEN_FDS",

@@ -10,6 +10,7 @@
 #include "pipe.h"
 #include "sup_child.h"
 #include "sup_conf.h"
+#include "sup_level.h"
 #include "sup_reload.h"
 #include "sup_xchg.h"
 
@@ -152,6 +153,14 @@ on_reload(struct sup_child *c, struct msg *m)
 }
 
 static const char *
+on_want_level(struct sup_child *c, struct msg *m)
+{
+	if (!c->committed)
+		return "WANT_LEVEL before it had a configuration";
+	return sup_level_want(c, m);
+}
+
+static const char *
 on_want_exchange(struct sup_child *c, struct msg *m)
 {
 	if (!c->committed)
@@ -215,6 +224,7 @@ static const struct {
     {MSG_CONF_REFUSED, on_refused},
     {MSG_GATEWAY_STATE, on_gateway_state},
     {MSG_RELOAD, on_reload},
+    {MSG_WANT_LEVEL, on_want_level},
     {MSG_WANT_EXCHANGE, on_want_exchange},
     {MSG_WANT_SECRET, on_want_secret},
     {MSG_KEEP, on_keep},

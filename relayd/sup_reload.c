@@ -11,6 +11,7 @@
 #include "sup_child.h"
 #include "sup_conf.h"
 #include "sup_config.h"
+#include "sup_level.h"
 #include "sup_reload.h"
 #include "sup_slice.h"
 #include "sup_watch.h"
@@ -128,27 +129,12 @@ commit_engine(struct supervisor *s)
 	finish(s, 1, s->reload.text);
 }
 
-static void
-set_level(struct supervisor *s)
-{
-	struct msg_log_level m;
-	int r;
-
-	m.level = (uint64_t)(s->debug ? LOG_DEBUG : s->plan->conf->log_level);
-	log_level((int)m.level);
-	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
-		if (s->child[r].pipe != NULL)
-			(void)pipe_send(
-			    s->child[r].pipe, MSG_LOG_LEVEL, 0, &m, -1);
-}
-
 /* Everyone can take it: from here on there is no way back. */
 static void
 commit_all(struct supervisor *s)
 {
 	struct sup_child *dialer = &s->child[ROLE_DIALER];
 	struct sup_plan *old = s->plan;
-	int r;
 
 	s->plan = s->reload.plan;
 	s->reload.plan = NULL;
@@ -156,11 +142,8 @@ commit_all(struct supervisor *s)
 	snprintf(s->reload.text, sizeof(s->reload.text),
 	    "reloaded: %u added, %u changed, %u removed", s->plan->nadded,
 	    s->plan->nchanged, s->plan->nremoved);
-	if (old->conf->log_level != s->plan->conf->log_level)
-		set_level(s);
 	sup_plan_free(old);
-	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
-		sup_child_log_bound(&s->child[r]);
+	sup_level_reset(s);
 	sup_plan_groups(s, s->plan);
 	sup_plan_journals(s, s->plan);
 	sup_slice_commit(&s->child[ROLE_AUTHD]);

@@ -269,6 +269,7 @@ send_endpoint(
 	}
 	m.gateway = sl->p->slot[i];
 	m.endpoint = endpoint;
+	m.name = span_str(g->name);
 	m.host = span_str(to->host);
 	m.port = to->port;
 	m.proxy_host = span_str(proxy.host);

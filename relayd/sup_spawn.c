@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "pipe.h"
+#include "sup_level.h"
 #include "sup_spawn.h"
 
 #define FD_SAFE 16 /* above every number that a child is given */
@@ -72,8 +73,7 @@ command_line(struct spawn *sp, const struct supervisor *s, enum role role)
 	snprintf(
 	    sp->path, sizeof(sp->path), "%s/%s", s->paths.bin, row->program);
 	snprintf(sp->ppid, sizeof(sp->ppid), "%d", (int)getpid());
-	snprintf(sp->level, sizeof(sp->level), "%d",
-	    s->debug ? LOG_DEBUG : s->plan->conf->log_level);
+	snprintf(sp->level, sizeof(sp->level), "%d", sup_level(s));
 	sp->arg[sp->narg++] = row->title;
 	add(sp, "-R", row->name);
 	add(sp, "-P", sp->ppid);

@@ -17,6 +17,7 @@
 #include "secmem.h"
 #include "sup_child.h"
 #include "sup_conf.h"
+#include "sup_level.h"
 #include "sup_reload.h"
 #include "sup_sockets.h"
 #include "sup_status.h"
@@ -297,6 +298,7 @@ on_ping(int fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	sup_child_heartbeat(arg);
+	log_fold_flush(0);
 }
 
 static void
@@ -461,6 +463,8 @@ cleanup(struct supervisor *s)
 	if (s->auth_fd != -1)
 		close(s->auth_fd);
 	sup_passed_free(&s->passed);
+	log_fold(NULL);
+	free(s->repeats);
 	sup_plan_free(s->plan);
 	notify_free(&s->notify);
 	sup_env_free(&s->env);
@@ -478,6 +482,7 @@ new_supervisor(const struct sup_paths *paths, struct sup_env *env, int debug)
 	s->paths = *paths;
 	s->env = *env;
 	s->debug = debug;
+	s->level = -1;
 	s->lock_fd = s->control_fd = s->status_fd = s->auth_fd = -1;
 	s->notify.fd = -1;
 	sup_slots_init(&s->slots);
@@ -488,7 +493,7 @@ new_supervisor(const struct sup_paths *paths, struct sup_env *env, int debug)
 static int
 refuse(struct supervisor *s, const struct conf_error *e, int code)
 {
-	fprintf(stderr, "relayd: %s\n", e->text);
+	log_refused("%s", e->text);
 	cleanup(s);
 	return code;
 }
@@ -521,7 +526,7 @@ supervisor_run(const struct sup_paths *paths, struct sup_env *env, int debug)
 	if ((s->plan = sup_plan_load(s, &e)) == NULL ||
 	    sup_passed_init(&s->passed, &s->env, s->paths.run, &e) == -1)
 		return refuse(s, &e, e.passing ? 1 : EXIT_CONF);
-	log_level(debug ? LOG_DEBUG : s->plan->conf->log_level);
+	sup_level_first(s);
 	if (s->env.flags & SECMEM_FALLBACK)
 		log_info("secrets", NULL,
 		    "the kernel has no memfd_secret: "
@@ -536,6 +541,7 @@ supervisor_run(const struct sup_paths *paths, struct sup_env *env, int debug)
 		sup_child_start(&s->child[r]);
 	event_base_dispatch(s->base);
 	code = s->exit_code;
+	log_fold_flush(1);
 	log_info("stop", NULL, "stopped");
 	cleanup(s);
 	return code;

@@ -19,6 +19,7 @@
  *   sup_watch.c    secrets' files that change
  *   sup_xchg.c, sup_command.c  exchanges and token commands
  *   sup_spawn.c, sup_log.c  starting a program, and its standard error
+ *   sup_level.c    what is logged, and how
  *   sup_state.c    state.json
  *   sup_status.c, sup_passed.c
  *                  the service manager: its status line, what it passes
@@ -147,7 +148,10 @@ struct supervisor {
 	struct sup_paths paths;
 	struct sup_env env;
 	int64_t conf_taken; /* Unix seconds, when the plan was */
-	int debug;	    /* -d: the configuration does not lower the level */
+	int debug;     /* -d: the configuration does not lower the level */
+	int level;     /* what an operator asked for; -1: nothing */
+	int logged_at; /* what all were told; -1: nothing yet */
+	struct log_repeats *repeats;
 	enum sup_phase phase;
 	struct sup_child child[ROLE_KEPT]; /* [ROLE_SUPERVISOR] is ourselves */
 	int end[ROLE_KEPT][ROLE_KEPT];	   /* [a][b]: what a is to get to talk

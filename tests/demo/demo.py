@@ -60,7 +60,7 @@ def search(scene, secret):
 
 
 def evidence(scene, secret):
-    scene.relayd.wait_log(r" authd\[\d+\] event=mint ")
+    scene.relayd.wait_log(r" process=authd pid=\d+ event=mint ")
     try:
         tell("secret", search(scene, secret))
     except PermissionError:

@@ -146,7 +146,7 @@ class Stage:
             else:
                 said = rf"it sent {receiver} what it must not \({why}"
                 self.relayd.wait_log(
-                    rf"{receiver}\[\d+\] event=offence msg=\"{sender}: {why}",
+                    rf"process={receiver} pid=\d+ event=offence msg=\"{sender}: {why}",
                     since=mark)
             self.relayd.wait_log(
                 rf"event=kill msg=\"{sender} \(pid {pid}\): {said}\): killed",

@@ -135,8 +135,8 @@ def test_enrolments(make_relayd, issuer):
     assert entry["last_refusal"]["what"] == "enroll"
     assert "403" in entry["last_refusal"]["reason"]
     assert entry["last_refusal"]["at"] > 1e9
-    assert said(relayd, "event=use", "main", "enroll, use 1: accepted")
-    assert said(relayd, "event=use", "main", "enroll, use 2: ", "403")
+    assert said(relayd, "event=use", "main", "enroll: accepted (use 1)")
+    assert said(relayd, "event=use", "main", "enroll: ", "403", "(use 2)")
     assert "canary" not in relayd.log
 
 
@@ -149,11 +149,11 @@ def test_policies(make_relayd, connector):
     # A policy's bearer is a token as well.
     assert credential(relayd)["tokens_minted"] == 2
     until(lambda: said(relayd, "event=use", "main",
-                       "policy, use 1: accepted"), "a line about the policy")
+                       "policy: accepted (use 1)"), "a line about the policy")
     connector.http.script["policy"].append((500, {"error": "not now"}))
     relayd.stop()
     relayd.start(wait="connected")
-    relayd.wait_log(r"event=use .*main.*policy, use 1: .*not now")
+    relayd.wait_log(r"event=use .*main.*policy: .*not now.*\(use 1\)")
 
 
 def test_who_asked(make_relayd, issuer):

@@ -380,7 +380,7 @@ def test_poison_among_twenty(keeper):
         assert mine == sorted(mine)
     again = {line[0] for line in program.taken if line[1:] == ("True",)}
     assert again == {text for text, _ in said[7:]}
-    relayd.wait_log(r" warn .*put aside: 5 times an agent ended with it")
+    relayd.wait_log(r" level=warn .*put aside: 5 times an agent ended with it")
     assert relayd.gateway()["counters"]["suspects"] == 14
 
 

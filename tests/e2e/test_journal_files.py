@@ -156,7 +156,7 @@ def test_a_bad_head_is_put_aside(make_relayd, connector, how, why):
     assert re.fullmatch(r"main\.journal\.bad-\d{8}T\d{6}", kept.name)
     assert kept.read_bytes() == bad
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    said = relayd.wait_log(" warn .*event=journal").string
+    said = relayd.wait_log(" level=warn .*event=journal").string
     assert why in said and kept.name in said and str(path) in said
     assert path.stat().st_size == LEAST
     assert path.read_bytes()[:len(MAGIC)] == MAGIC
@@ -329,7 +329,7 @@ def test_a_full_disk(make_relayd, connector, small_disk):
     relayd.connect_to(connector, journal={"size": "8MiB"})
     mark = relayd.log_mark()
     relayd.start(wait="connected")
-    relayd.wait_log(" warn .*event=journal.*cannot grow", since=mark)
+    relayd.wait_log(" level=warn .*event=journal.*cannot grow", since=mark)
     assert path.stat().st_size == LEAST
     agent = relayd.agent()
     connector.say("discord", "c1", "it works all the same")

@@ -169,7 +169,7 @@ def test_settings_that_are_taken_away(make_relayd, connector):
 def test_a_failure_is_a_warning(make_relayd, connector, answer, phrase):
     connector.http.always["policy"] = answer
     relayd = connect(make_relayd, connector, {"require_mention": False})
-    relayd.wait_log(f"(?i) warn authd.*policy.*({phrase})",
+    relayd.wait_log(f"(?i) level=warn process=authd.*policy.*({phrase})",
                     EXCHANGE_TIMEOUT_S)
     gateway = relayd.wait_gateway(
         lambda g: g["state"] == "connected"

@@ -193,9 +193,9 @@ def test_a_dial_is_logged_by_who_made_it(make_relayd, connector):
     """At the usual level, too."""
     relayd = make_relayd(debug=False).connect_to(connector)
     relayd.start(wait="connected")
-    relayd.wait_log(r" info dialer\[\d+\] event=dial .*connected to")
+    relayd.wait_log(r" level=info process=dialer pid=\d+ event=dial gateway=main .*connected to")
     connector.stop()
-    relayd.wait_log(r" info dialer\[\d+\] event=dial .*refused")
+    relayd.wait_log(r" level=info process=dialer pid=\d+ event=dial gateway=main .*refused")
     connector.start()
     relayd.wait_state()
 

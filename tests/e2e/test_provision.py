@@ -219,7 +219,7 @@ def test_malformed_bot_ids_are_a_warning(make_relayd, issuer, text):
                       + "/idp/metadata")
     relayd = started(make_relayd, issuer, env)
     relayd.wait_state(timeout=EXCHANGE_TIMEOUT_S)
-    relayd.wait_log("(?i) warn .*GATEWAY_RELAY_BOT_IDS")
+    relayd.wait_log("(?i) level=warn .*GATEWAY_RELAY_BOT_IDS")
     issuer.wait_asked("provision", 2)
     assert [b["botId"] for b in issuer.http.asked("provision")] == ["", ""]
 

@@ -128,7 +128,7 @@ def test_a_bad_one_and_then_a_good_one(relayd, connector, spoil, words):
     """One warning that says what to do; what works goes on working."""
     since = relayd.log_mark()
     spoil(relayd)
-    relayd.wait_log(rf" warn .*event=credential gateway=main .*{words}.*"
+    relayd.wait_log(rf" level=warn .*event=credential gateway=main .*{words}.*"
                     "what was taken stays in use", since=since)
     traffic(relayd, connector, "still here")
     connector.drop()

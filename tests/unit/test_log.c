@@ -50,8 +50,9 @@ matches(const char *text, const char *pattern)
 	regfree(&re);
 }
 
-#define STAMP \
-	"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z "
+#define STAMP                                                                  \
+	"^time=[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{" \
+	"3}Z "
 
 static void
 say(void *arg)
@@ -73,11 +74,12 @@ people(void **state)
 	assert_true(log_on(LOG_INFO));
 	assert_false(log_on(LOG_DEBUG));
 	matches(capture(say, foreign),
-	    STAMP "info relayd\\[[0-9]+\\] event=link gateway=main "
-		  "msg=\"it is a\\\\x0a\\\\\"b\\\\\"\\\\\\\\\\\\x09\\\\x1b"
-		  "\\[31m\\\\xff\\\\xc2\\\\x80\\\\xe2\\\\x80\\\\xaexé€\"\n"
-		  "[^ ]* warn relayd\\[[0-9]+\\] event=start "
-		  "msg=\"no subject\"\n$");
+	    STAMP
+	    "level=info process=relayd pid=[0-9]+ event=link gateway=main "
+	    "msg=\"it is a\\\\x0a\\\\\"b\\\\\"\\\\\\\\\\\\x09\\\\x1b"
+	    "\\[31m\\\\xff\\\\xc2\\\\x80\\\\xe2\\\\x80\\\\xaexé€\"\n"
+	    "[^ ]* level=warn process=relayd pid=[0-9]+ event=start "
+	    "msg=\"no subject\"\n$");
 }
 
 static void
@@ -136,9 +138,10 @@ childs_line_is_printed(void **state)
 	for (step = 1; step < sizeof(line); step += 5)
 		matches(collected(line, sizeof(line) - 1, step),
 		    STAMP
-		    "info engine\\[77\\] event=link gateway=main "
+		    "level=info process=engine pid=77 event=link gateway=main "
 		    "msg=\"said \\\\\"x\\\\\" \\\\x0a \\\\\\\\ é\"\n"
-		    "[^ ]* warn engine\\[77\\] event=start msg=\"ok\"\n$");
+		    "[^ ]* level=warn process=engine pid=77 event=start "
+		    "msg=\"ok\"\n$");
 }
 
 static void
@@ -160,13 +163,15 @@ other_lines(void **state)
 	static const char *const line[] = {"==1==ERROR: AddressSanitizer\n",
 	    "8\tlink\t\tlevel\n", "66\tlink\t\tlevel\n", "6\tLink\t\tcase\n",
 	    "6\t\t\tempty\n", "6\tlink\tno text\n", "6\tlink\n", "6\n", "\t\n",
-	    "6\tabcdefghijklmnopqrstuvwxyzabcdefghijklmn\t\tlong\n"};
+	    "6\tabcdefghijklmnopqrstuvwxyzabcdefghijklmn\t\tlong\n",
+	    "6\tinvented\t\tno event of ours\n"};
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < sizeof(line) / sizeof(line[0]); i++)
 		matches(collected(line[i], strlen(line[i]), 7),
-		    STAMP "warn engine\\[77\\] event=stderr msg=\"[^\"]+\"\n$");
+		    STAMP "level=warn process=engine pid=77 event=stderr "
+			  "msg=\"[^\"]+\"\n$");
 	assert_string_equal(COLLECTED("\n\n\n"), "");
 	assert_string_equal(COLLECTED("6\tlink\tmain\tnot ended"), "");
 }
@@ -180,12 +185,13 @@ overlong_lines(void **state)
 	(void)state;
 	memset(line, 'x', sizeof(line));
 	memcpy(line, "6\tlink\tmain\t", 12);
-	memcpy(line + sizeof(line) - 13, "\n6\tnext\t\tend\n", 13);
+	memcpy(line + sizeof(line) - 14, "\n6\tstart\t\tend\n", 14);
 	got = collected(line, sizeof(line), 1000);
 	assert_true(strcspn(got, "\n") < LIMIT_LOG_LINE);
 	matches(got,
-	    STAMP "info engine\\[77\\] event=link gateway=main "
-		  "msg=\"x+\\.\\.\\.\"\n[^ ]* info engine\\[77\\] event=next "
+	    STAMP "level=info process=engine pid=77 event=link gateway=main "
+		  "msg=\"x+\\.\\.\\.\"\n[^ ]* level=info process=engine pid=77 "
+		  "event=start "
 		  "msg=\"end\"\n$");
 }
 
@@ -244,7 +250,8 @@ flood_is_bounded(void **state)
 	said = lines_of(got, "msg=\"again\"");
 	assert_in_range(said, 20, 30); /* a slow machine's seconds */
 	matches(got,
-	    "warn engine\\[77\\] event=log_suppressed msg=\"[0-9]+ lines are "
+	    "level=warn process=engine pid=77 event=log_suppressed "
+	    "msg=\"[0-9]+ lines are "
 	    "left out here: more than 20 at once and 1 a second after "
 	    "that\"\n");
 	count = strstr(got, "event=log_suppressed msg=\"");

@@ -307,7 +307,7 @@ test_stderr(void **state)
 	assert_true(n > 0);
 	text[n] = '\0';
 	assert_null(strstr(text, "event=link"));
-	assert_non_null(strstr(text, " warn token-command["));
+	assert_non_null(strstr(text, " level=warn process=token-command pid="));
 	assert_non_null(strstr(text, "event=stderr gateway=main "));
 	assert_null(strchr(text, '\033'));
 	assert_non_null(strstr(text, "event=log_suppressed"));

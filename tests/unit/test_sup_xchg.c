@@ -376,7 +376,8 @@ test_end_with_authd(void **state)
 		poll(NULL, 0, 10);
 	}
 	assert_int_equal(pid, LIMIT_EXCHANGES);
-	assert_null(strstr(all, " warn supervisor event=exit gateway"));
+	assert_null(
+	    strstr(all, " level=warn process=supervisor event=exit gateway"));
 	assert_int_equal(stop(w), 0);
 }
 

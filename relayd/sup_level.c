@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: ISC */
+/* The level and the form of the log. */
+#include "log_repeat.h"
+#include "msg.h"
+#include "pipe.h"
+#include "sup_child.h"
+#include "sup_conf.h"
+#include "sup_level.h"
+
+/* What holds without an operator's wish. */
+static int
+configured(const struct supervisor *s)
+{
+	return s->debug ? LOG_DEBUG : s->plan->conf->log_level;
+}
+
+int
+sup_level(const struct supervisor *s)
+{
+	return s->level != -1 ? s->level : configured(s);
+}
+
+void
+sup_level_form(const struct conf *c)
+{
+	log_form(c->log_format == LOG_JSON ? LOG_FORM_JSON : LOG_FORM_LOGFMT);
+}
+
+/* Ourselves and the children.  An exchange keeps what it was started with: it
+ * is gone in seconds. */
+static void
+apply(struct supervisor *s)
+{
+	struct msg_log_level m = {.level = (uint64_t)sup_level(s)};
+	int r, changed;
+
+	/* What was counted is said at the level it belongs to. */
+	if (s->logged_at != sup_level(s))
+		log_fold_flush(1);
+	log_level(sup_level(s));
+	changed = s->logged_at != sup_level(s);
+	s->logged_at = sup_level(s);
+	for (r = FIRST_CHILD; r <= LAST_CHILD; r++) {
+		sup_child_log_bound(&s->child[r]);
+		if (changed && s->child[r].pipe != NULL)
+			(void)pipe_send(
+			    s->child[r].pipe, MSG_LOG_LEVEL, 0, &m, -1);
+	}
+}
+
+void
+sup_level_first(struct supervisor *s)
+{
+	sup_level_form(s->plan->conf);
+	log_level(sup_level(s));
+	s->logged_at = sup_level(s);
+	/* Without memory they are all printed. */
+	s->repeats = log_repeats_new();
+	log_fold(s->repeats);
+}
+
+void
+sup_level_reset(struct supervisor *s)
+{
+	s->level = -1;
+	sup_level_form(s->plan->conf);
+	apply(s);
+}
+
+const char *
+sup_level_want(struct sup_child *c, struct msg *m)
+{
+	const struct msg_want_level *want = &m->u.want_level;
+	struct supervisor *s = c->sup;
+	struct msg_level answer;
+	int was = sup_level(s);
+
+	if (want->level < LOG_ERR)
+		return "a log level that there is not";
+	if (want->level != LEVEL_ASK) {
+		s->level = (int)want->level;
+		log_always("log_level",
+		    "%s, was %s: asked for by uid %llu, pid %llu",
+		    log_level_name(s->level), log_level_name(was),
+		    (unsigned long long)want->uid,
+		    (unsigned long long)want->pid);
+		apply(s);
+	}
+	answer.level = (uint64_t)sup_level(s);
+	answer.configured = (uint64_t)configured(s);
+	answer.json = s->plan->conf->log_format == LOG_JSON;
+	(void)pipe_send(c->pipe, MSG_LEVEL, m->corr, &answer, -1);
+	return NULL;
+}
