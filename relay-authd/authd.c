@@ -338,8 +338,8 @@ mint(struct authd *a, const struct msg *q, struct secret *s)
 	m.exp = (uint64_t)exp;
 	child_send(&a->child, ROLE_ENGINE, MSG_TOKEN, q->corr, &m, -1);
 	explicit_bzero(token, sizeof(token));
-	log_info(
-	    "mint", s->name, "token for the link (number %" PRIu64 ")", s->minted);
+	log_info("mint", s->name, "token for the link (number %" PRIu64 ")",
+	    s->minted);
 	a->gs.all[m.gateway].uses[USE_LINK]++;
 }
 

@@ -150,6 +150,7 @@ answer(struct xchg *x)
 {
 	struct xchg_result *a = &x->room->result;
 
+	xchg_answer_hide(a, &x->q);
 	if (pipe_send(x->authd, MSG_XANSWER, x->corr, &a->m, -1) == -1)
 		die("the answer cannot be sent");
 	leave();

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hide.h"
 #include "json.h"
 #include "utf8.h"
 #include "xchg_answer.h"
@@ -330,4 +331,33 @@ xchg_answer_command(struct xchg_result *a, struct span printed)
 	}
 	a->m.token = token;
 	settle(a, XSTAGE_DONE);
+}
+
+/* An enrollment token, as it stands in the body; else all of the body, where
+ * no bearer proves who we are: a client's secret is in it. */
+static struct span
+body_secret(const struct msg_xrequest *q)
+{
+	static const char name[] = "\"enrollmentToken\":\"";
+	struct span s = q->body;
+	const char *p;
+
+	p = s.len == 0 ? NULL : memmem(s.p, s.len, name, sizeof(name) - 1);
+	if (p == NULL)
+		return q->bearer.len > 0 ? (struct span){NULL, 0} : s;
+	p += sizeof(name) - 1;
+	s.len -= (size_t)(p - s.p);
+	s.p = p;
+	p = memchr(s.p, '"', s.len);
+	if (p != NULL)
+		s.len = (size_t)(p - s.p);
+	return s;
+}
+
+void
+xchg_answer_hide(struct xchg_result *a, const struct msg_xrequest *q)
+{
+	hide_echo(a->reason, q->bearer);
+	hide_echo(a->reason, body_secret(q));
+	a->m.reason = span_str(a->reason);
 }

@@ -30,4 +30,8 @@ void xchg_answer_http(
 /* What a token command printed, to its end or XCHG_PRINTED_MAX + 1 bytes. */
 void xchg_answer_command(struct xchg_result *a, struct span printed);
 
+/* What the answer's words repeat of the request's secrets is taken out: they go
+ * into the log, and to operators. */
+void xchg_answer_hide(struct xchg_result *a, const struct msg_xrequest *q);
+
 #endif

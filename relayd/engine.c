@@ -138,14 +138,17 @@ state_changed(void *arg, struct gateway *gw)
 {
 	struct engine *e = arg;
 	struct engine_gw *eg = gw->io;
-	const char *now = link_public(gw), *was = eg->state;
+	const char *now = link_public(gw);
+	const char *was = eg->state == NULL ? "unprovisioned" : eg->state;
 
-	if (was == NULL || strcmp(was, now) != 0) {
+	if (eg->state == NULL || strcmp(was, now) != 0) {
 		eg->state_since = (int64_t)engine_wall();
 		eg->state = now;
-		log_info("link", eg->name, "%s -> %s: %s",
-		    was == NULL ? "unprovisioned" : was, now, gw->link.reason);
-	} else
+	}
+	if (strcmp(was, now) != 0)
+		log_info("link", eg->name, "%s -> %s: %s", was, now,
+		    gw->link.reason);
+	else
 		log_info("link", eg->name, "%s: %s", now, gw->link.reason);
 	engine_state(eg);
 	control_state_changed(e->control, eg);

@@ -332,6 +332,8 @@ on_token(struct engine *e, struct engine_gw *eg, struct msg *m)
 	eg->token_conn = eg->conn_id;
 	/* The core asks for the upgrade at once; the pipe wipes its packet. */
 	eg->token = m->u.token.token;
+	span_copy(
+	    eg->gw->link.bearer, sizeof(eg->gw->link.bearer), m->u.token.token);
 	link_event(eg->gw, LE_TOKEN, "token minted");
 	eg->token = (struct span){NULL, 0};
 	return NULL;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "hide.h"
 #include "link_priv.h"
 #include "ping.h"
 
@@ -427,6 +428,7 @@ link_event(struct gateway *gw, enum link_event ev, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
+	hide_begun(why, l->bearer);
 	timer_clear(&gw->core->timers, &l->timer);
 	l->state = next;
 	trouble = is_trouble(ev, old, next);

@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "hide.h"
 #include "limit.h"
 #include "refusal.h"
 #include "span.h"
@@ -172,6 +173,9 @@ struct link {
 	uint8_t nwished;
 	struct last_close last_close;
 	struct last_failure last_failure;
+	/* Written by the world: what the token begins with, which tells of
+	 * the gateway's id alone; texts of the connector are rid of it. */
+	char bearer[HIDE_PIECE + 1];
 	/* written by the world, shown by status */
 	char address[64];     /* reached by the last dial */
 	const char *stage;    /* of a dial that fails: "name", "connect",

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "frame.h"
+#include "hide.h"
 #include "link_priv.h"
 
 /* Milliseconds. */
@@ -150,8 +151,10 @@ link_closed(struct gateway *gw, uint16_t code, struct span reason)
 	const char *said =
 	    gw->wire.close_sent ? "after ours" : "by the connector";
 
-	(void)snprintf(text, sizeof(text), "%.*s", (int)reason.len,
-	    reason.len > 0 ? reason.p : "");
+	span_copy(text, sizeof(text), reason);
+	hide_begun(text, gw->link.bearer);
+	reason.p = text;
+	reason.len = strlen(text);
 	link_note_close(gw, code, 0, gw->wire.close_sent, reason);
 	if (!gw->wire.close_sent)
 		wire_close(

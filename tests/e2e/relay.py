@@ -20,6 +20,7 @@ import threading
 import time
 from pathlib import Path
 
+import loglines
 from agents import Agent, LineSocket
 from base import (BUILD, POLL_S, PROGRAMS, ROLES, ROOT, SANITIZED, SANITIZER,
                   STOP_TIMEOUT_S, TIMEOUT_S, describe, merge, read_stat,
@@ -266,8 +267,10 @@ class Relayd:
               f"{[describe(pid) for pid in self.left()]}", timeout)
 
     def assert_sane(self):
-        """No sanitizer found anything."""
+        """No sanitizer found anything, and each event is one of ours."""
         found = [line for line in self.lines if SANITIZER.search(line)]
+        assert not found, "\n".join(found)
+        found = loglines.strangers(self.lines)
         assert not found, "\n".join(found)
 
     def destroy(self):

@@ -375,7 +375,7 @@ def ask_token(p, gateway, conn):
 def mints(stage, since):
     """How many tokens relay-authd minted from a position in the log to where
     it found fault with the engine."""
-    authd = [line for line in stage.relayd.lines[since:] if " authd[" in line]
+    authd = [line for line in stage.relayd.lines[since:] if " process=authd " in line]
     count = 0
     for line in authd:
         if "event=offence" in line:
