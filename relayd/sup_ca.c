@@ -1,62 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /* The CA bundle a gateway's connector is verified with: found and opened. */
 
-#include <sys/stat.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
+#include "ca_file.h"
 #include "sup_conf.h"
-
-/* Where distributions keep the system's bundle. */
-static const char *const bundles[] = {"/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"};
-
-static int
-open_bundle(const char *path, char *why, size_t whylen)
-{
-	struct stat st;
-	int fd;
-
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd == -1) {
-		snprintf(why, whylen, "%.*s: %s", LIMIT_REASON / 2, path,
-		    strerror(errno));
-		return -1;
-	}
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-	    st.st_size <= LIMIT_CA_FILE)
-		return fd;
-	snprintf(why, whylen, "%.*s: not a file of at most %u bytes",
-	    LIMIT_REASON / 2, path, LIMIT_CA_FILE);
-	close(fd);
-	return -1;
-}
 
 int
 sup_ca_open(const struct sup_env *env, const struct conf_gateway *g,
     char *label, size_t labellen, char *why, size_t whylen)
 {
-	const char *path;
-	size_t i;
-	int fd;
+	const char *path = g == NULL ? NULL : g->tls.ca_file;
 
-	if (g == NULL || (path = g->tls.ca_file) == NULL)
+	if (path == NULL)
 		path = sup_env_get(env, "SSL_CERT_FILE");
-	if (path != NULL) {
-		strlcpy(label, path, labellen);
-		return open_bundle(path, why, whylen);
-	}
-	for (i = 0; i < sizeof(bundles) / sizeof(bundles[0]); i++) {
-		strlcpy(label, bundles[i], labellen);
-		if ((fd = open_bundle(bundles[i], why, whylen)) != -1)
-			return fd;
-	}
-	strlcpy(why,
-	    "not set, and this system has no bundle where one is "
-	    "looked for: install ca-certificates, or set it",
-	    whylen);
-	return -1;
+	return ca_file_open(path, label, labellen, why, whylen);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "hex.h"
+#include "proxy_env.h"
 #include "secmem.h"
 #include "sup_secret.h"
 
@@ -23,9 +24,6 @@ static const struct {
     {"GATEWAY_RELAY_ENROLL_TOKEN", SEALED_ENROLL_TOKEN},
     {"GATEWAY_RELAY_IDP_CLIENT_SECRET", SEALED_IDP_SECRET},
 };
-
-const char *const sup_proxy_vars[SEALED_PROXIES] = {
-    "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
 
 /* What else is kept (patterns); the rest of the environment is forgotten. */
 static const char *const kept[] = {
@@ -141,7 +139,7 @@ env_proxy(struct sup_env *e, unsigned i, char *entry)
 	memcpy(copy + head, at + 1, strlen(at + 1) + 1);
 	e->var[e->nvar++] = copy;
 	return env_seal(e, (enum sup_sealed)(SEALED_PROXY + i),
-	    sup_proxy_vars[i], host, unescape(host, (size_t)(at - host)));
+	    proxy_env_vars[i], host, unescape(host, (size_t)(at - host)));
 }
 
 /* A variable that the configuration says holds an identity token: as
@@ -207,7 +205,7 @@ env_secret(struct sup_env *e, char *entry)
 		return env_keep(e, mark, strlen(mark)) == -1 ? -1 : 1;
 	}
 	for (i = 0; i < SEALED_PROXIES; i++)
-		if (env_value(entry, sup_proxy_vars[i]) != NULL)
+		if (env_value(entry, proxy_env_vars[i]) != NULL)
 			return env_proxy(e, i, entry) == -1 ? -1 : 1;
 	return env_token(e, entry);
 }

@@ -1,160 +1,48 @@
 /* SPDX-License-Identifier: ISC */
-/* Files that hold secrets: found, checked, opened, and never read. */
+/* Files that hold secrets: found, opened, and never read. */
 
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "role.h"
+#include "secret_file.h"
 #include "sup_own.h"
 #include "sup_secret.h"
-
-/* A service manager shows a reader's access as group bits (they are the mask
- * of an access list), so its own directory may have those. */
-#define MODE_FILE      077
-#define MODE_DIRECTORY 037
-/* An identity token is refreshed by another program, which may share a group
- * with relayd; as any bearer it is not for others. */
-#define MODE_TOKEN 037
-
-/* Whether the owner of a secret may be believed to be the one who should. */
-static int
-owner_ok(uid_t owner, const char *user)
-{
-	struct passwd *pw;
-
-	if (owner == 0 || owner == geteuid())
-		return 1;
-	return geteuid() == 0 && user != NULL &&
-	    (pw = getpwnam(user)) != NULL && pw->pw_uid == owner;
-}
-
-/* What is wrong with an open secret file, in why; 0 when nothing is. */
-static int
-file_ok(int fd, const char *user, mode_t mask, char *why, size_t whylen)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) == -1)
-		strlcpy(why, strerror(errno), whylen);
-	else if (!S_ISREG(st.st_mode))
-		strlcpy(why, "not a regular file: name one", whylen);
-	else if (!owner_ok(st.st_uid, user))
-		snprintf(why, whylen, "owned by uid %u: chown it to %s",
-		    (unsigned)st.st_uid,
-		    geteuid() == 0 ? "root" : "the user relayd runs as");
-	else if ((st.st_mode & mask) != 0)
-		snprintf(why, whylen,
-		    "others can use it (mode %04o): chmod 600",
-		    (unsigned)st.st_mode & 07777);
-	else
-		return 1;
-	return 0;
-}
-
-/* Why a file could not be opened, and what to do. */
-static void
-open_failed(int error, char *why, size_t whylen)
-{
-	const char *todo = "";
-
-	if (error == ENOENT)
-		todo = ": put the file there, or correct the path";
-	else if (error == EACCES)
-		todo = ": give it to the user relayd runs as, with the way "
-		       "to it";
-	snprintf(why, whylen, "%s%s", strerror(error), todo);
-}
-
-/* Not blocking: it might be a FIFO. */
-#define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-
-/* A descriptor that was opened, or not: -1 with errno. */
-static int
-checked(int fd, const char *user, mode_t mask, char *why, size_t whylen)
-{
-	if (fd == -1) {
-		open_failed(errno, why, whylen);
-		return -1;
-	}
-	if (file_ok(fd, user, mask, why, whylen))
-		return fd;
-	close(fd);
-	return -1;
-}
-
-/*
- * Who replaces a file as a whole directory (projected volumes do) has a
- * symbolic link at its place: that may lead to a file beside or below it, and
- * nowhere else.
- */
-static int
-open_beneath(const char *path)
-{
-	struct open_how how = {.flags = OPEN_FLAGS,
-	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-	char dir[LIMIT_PATH + 1];
-	char *base;
-	int fd, dirfd, error;
-
-	strlcpy(dir, path, sizeof(dir));
-	base = strrchr(dir, '/');
-	*base++ = '\0';
-	dirfd =
-	    open(dir[0] == '\0' ? "/" : dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (dirfd == -1)
-		return -1;
-	fd = (int)syscall(SYS_openat2, dirfd, base, &how, sizeof(how));
-	error = errno;
-	close(dirfd);
-	errno = error;
-	return fd;
-}
 
 /* Look as the user whose secrets these are, after we could not: 0, or -1. */
 static int
 enter(const char *user)
 {
-	const int error = errno;
 	struct passwd *pw;
-	int r = -1;
 
-	if (error == EACCES && user != NULL && geteuid() == 0 &&
+	if (errno == EACCES && user != NULL && geteuid() == 0 &&
 	    (pw = getpwnam(user)) != NULL)
-		r = sup_own_enter(pw->pw_uid);
-	errno = error;
-	return r;
+		return sup_own_enter(pw->pw_uid);
+	return -1;
 }
 
 static int
 open_checked(
     const char *path, const char *user, mode_t mask, char *why, size_t whylen)
 {
-	int fd = open_beneath(path);
+	int fd = secret_file_open(path, user, mask, why, whylen);
 
 	if (fd == -1 && enter(user) == 0) {
-		fd = open_beneath(path);
+		fd = secret_file_open(path, user, mask, why, whylen);
 		sup_own_leave();
 	}
-	if (fd == -1 && errno == EXDEV) {
-		strlcpy(why,
-		    "is a symbolic link to another directory: name the file",
-		    whylen);
-		return -1;
-	}
-	return checked(fd, user, mask, why, whylen);
+	return fd;
 }
 
 int
 sup_secret_open(const char *path, const char *user, char *why, size_t whylen)
 {
-	return open_checked(path, user, MODE_FILE, why, whylen);
+	return open_checked(path, user, SECRET_FILE_OWN, why, whylen);
 }
 
 /* "PATH: why", within what a reason may have. */
@@ -187,13 +75,6 @@ in_directory(char path[LIMIT_PATH + 1], const struct sup_env *e,
 			return 1;
 	}
 	return 0;
-}
-
-static int
-open_in_directory(const char *path, char *why, size_t whylen)
-{
-	return checked(open(path, OPEN_FLAGS), role_row(ROLE_AUTHD)->user,
-	    MODE_DIRECTORY, why, whylen);
 }
 
 /* A file is there, or is named: it counts, good or bad. */
@@ -248,7 +129,7 @@ sup_cred_open(
 		fd = sup_secret_open(g->secret.file, user, why, sizeof(why));
 		take_file(c, CRED_FILE, g->secret.file, fd, why);
 	} else if (in_directory(path, e, g->name, "secret")) {
-		fd = open_in_directory(path, why, sizeof(why));
+		fd = secret_file_laid(path, user, why, sizeof(why));
 		take_file(c, CRED_DIRECTORY, path, fd, why);
 	}
 }
@@ -314,7 +195,9 @@ want_directory(struct sup_cred *c, const char *path)
 {
 	char why[LIMIT_REASON];
 
-	if ((c->fd = open_in_directory(path, why, sizeof(why))) == -1)
+	c->fd = secret_file_laid(
+	    path, role_row(ROLE_AUTHD)->user, why, sizeof(why));
+	if (c->fd == -1)
 		failed(c, path, why);
 }
 
@@ -343,9 +226,9 @@ want_identity(
 	else if (g->token.file == NULL)
 		failed(c, "identity_token",
 		    "neither a file nor a variable of the environment");
-	else if ((c->fd =
-			 open_checked(g->token.file, role_row(ROLE_AUTHD)->user,
-			     MODE_TOKEN, why, sizeof(why))) == -1)
+	else if ((c->fd = open_checked(g->token.file,
+		      role_row(ROLE_AUTHD)->user, SECRET_FILE_TOKEN, why,
+		      sizeof(why))) == -1)
 		failed(c, g->token.file, why);
 }
 

@@ -12,6 +12,7 @@
 
 #include "conf.h"
 #include "msg.h"
+#include "proxy_env.h"
 #include "sup_slot.h"
 
 /* Secrets that come by environment: each rests in a descriptor of sealed
@@ -21,14 +22,10 @@ enum sup_sealed {
 	SEALED_DELIVERY_KEY,
 	SEALED_ENROLL_TOKEN,
 	SEALED_IDP_SECRET,
-	SEALED_PROXY, /* SEALED_PROXY + i: user:password of proxy variable i */
-	SEALED_PROXIES = 4,
+	SEALED_PROXY, /* SEALED_PROXY + i: user:password of proxy_env_vars[i] */
+	SEALED_PROXIES = PROXY_ENV_VARS,
 	SEALED_COUNT = SEALED_PROXY + SEALED_PROXIES
 };
-
-/* Variables that may name a proxy, in order; SEALED_PROXY + i belongs to the
- * i-th. */
-extern const char *const sup_proxy_vars[SEALED_PROXIES];
 
 /* A variable that the configuration names. */
 struct sup_named {
@@ -77,10 +74,6 @@ struct sup_proxy {
  * wrong with the variable (*var gets its name). */
 const char *sup_proxy(struct sup_proxy *p, const struct sup_env *e,
     const struct conf_gateway *g, const struct url *to, const char **var);
-
-/* Whether a no_proxy list (names, suffixes, "*", each with an optional port)
- * covers a host. */
-int sup_no_proxy(const char *list, const char *host, uint16_t port);
 
 /* A secret's descriptor for one message. */
 struct sup_cred {

@@ -58,6 +58,8 @@ sup_state_render(struct buf *b, const struct sup_state *st)
 	json_put_member_int(b, "pid", st->pid);
 	json_put_member_int(b, "updated", st->updated);
 	json_put_member_str(b, "phase", span_str(phases[st->phase]));
+	json_put_member_str(b, "configuration", span_str(st->conf));
+	json_put_member_str(b, "state_directory", span_str(st->state_dir));
 	json_put_key(b, "processes");
 	buf_add(b, "[", 1);
 	for (i = 0; i < st->nprocess; i++) {

@@ -40,6 +40,8 @@ struct sup_state {
 	unsigned nprocess;
 	const struct sup_state_gateway *gateway;
 	unsigned ngateway;
+	/* Where the configuration is, and what relayd keeps; NULL: nowhere. */
+	const char *conf, *state_dir;
 };
 
 /* Append the JSON text. */

@@ -72,7 +72,7 @@ state_file(struct supervisor *s, const struct sup_state_gateway *g, unsigned n)
 {
 	struct sup_state_process proc[ROLE_KEPT];
 	struct sup_state st = {(int)getpid(), (int64_t)time(NULL), s->phase,
-	    proc, ROLE_KEPT, g, n};
+	    proc, ROLE_KEPT, g, n, s->plan->conf->path, s->paths.state};
 	char path[LIMIT_PATH + 16];
 	struct buf b;
 	int r;

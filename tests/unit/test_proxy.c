@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "../../relayd/proxy.c"
+#include "../../common/proxy.c"
 
 static void
 check_request(

@@ -163,7 +163,7 @@ test_no_proxy(void **state)
 
 	(void)state;
 	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++)
-		if (sup_no_proxy(t[i].list, t[i].host, t[i].port) !=
+		if (proxy_env_excepts(t[i].list, t[i].host, t[i].port) !=
 		    t[i].covered)
 			fail_msg("\"%s\" and %s:%u",
 			    t[i].list == NULL ? "" : t[i].list, t[i].host,

@@ -24,8 +24,8 @@ static const struct sup_state_gateway gateways[] = {
 static void
 test_render(void **state)
 {
-	struct sup_state st = {
-	    10, 1700000300, PHASE_RELOADING, processes, 2, gateways, 1};
+	struct sup_state st = {10, 1700000300, PHASE_RELOADING, processes, 2,
+	    gateways, 1, "/etc/relayd/relayd.yaml", "/var/lib/relayd"};
 	struct json_doc doc;
 	struct span text;
 	struct buf b;
@@ -45,6 +45,12 @@ test_render(void **state)
 	    span_eq(json_str_raw(&doc, at), SPAN_LIT("relayd.state/1")));
 	at = json_get(&doc, JSON_ROOT, "phase");
 	assert_true(span_eq(json_str_raw(&doc, at), SPAN_LIT("reloading")));
+	at = json_get(&doc, JSON_ROOT, "configuration");
+	assert_true(span_eq(
+	    json_str_raw(&doc, at), SPAN_LIT("/etc/relayd/relayd.yaml")));
+	at = json_get(&doc, JSON_ROOT, "state_directory");
+	assert_true(
+	    span_eq(json_str_raw(&doc, at), SPAN_LIT("/var/lib/relayd")));
 	list = json_get(&doc, JSON_ROOT, "processes");
 	at = json_next(&doc, json_first(&doc, list));
 	assert_true(span_eq(json_str_raw(&doc, json_get(&doc, at, "state")),
@@ -61,7 +67,8 @@ test_render(void **state)
 static void
 test_empty(void **state)
 {
-	struct sup_state st = {1, 0, PHASE_STARTING, NULL, 0, NULL, 0};
+	struct sup_state st = {
+	    1, 0, PHASE_STARTING, NULL, 0, NULL, 0, NULL, NULL};
 	struct json_doc doc;
 	struct buf b;
 
