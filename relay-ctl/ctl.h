@@ -36,6 +36,8 @@ enum ctl_opt {
 	OPT_YES,
 	OPT_LISTEN,
 	OPT_ALLOW_REMOTE,
+	OPT_ALL,
+	OPT_STATE_DIR,
 	OPT_EXEC,
 	OPT_COUNT
 };
@@ -70,6 +72,7 @@ int cmd_enroll(struct ctl *ctl);
 int cmd_import(struct ctl *ctl);
 int cmd_forget(struct ctl *ctl);
 int cmd_serve(struct ctl *ctl);
+int cmd_bundle(struct ctl *ctl);
 
 /* One line on standard error, after the program's name. */
 void ctl_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -284,6 +284,14 @@ render(const struct out *o, FILE *f, struct span reply, void *arg)
 	return CTL_OK;
 }
 
+void
+explain_put(const struct ctl *ctl, FILE *f, struct span reply)
+{
+	struct explain e = {.ctl = ctl};
+
+	(void)render(&ctl->out, f, reply, &e);
+}
+
 int
 cmd_explain(struct ctl *ctl)
 {

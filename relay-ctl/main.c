@@ -49,6 +49,9 @@ static const struct option_row options[OPT_COUNT] = {
 	"where to be found (127.0.0.1:9464)"},
     [OPT_ALLOW_REMOTE] = {"allow-remote", 0, NULL,
 	"listen beyond this host, where everybody may ask"},
+    [OPT_ALL] = {"all", 'a', NULL, "everything, with -f too"},
+    [OPT_STATE_DIR] = {"state-dir", 's', "STATEDIR",
+	"relayd's state directory"},
     [OPT_EXEC] = {"exec", 0, "PROGRAM [ARG...]",
 	"run this for every event; ends the options"},
 };
@@ -111,8 +114,10 @@ static const struct command_row commands[] = {
     {"reload", "", 0, 0, 0, 0, cmd_reload, "read the configuration again"},
     {"log", "[LEVEL]", 0, 1, 0, 0, cmd_log,
 	"which level is logged, or from now on: error, warn, info, debug"},
-    {"check", "", 0, 0, O(OPT_FILE), 0, cmd_check,
-	"check a configuration file"},
+    {"check", "[GATEWAY]", 0, 1, O(OPT_FILE) | O(OPT_ALL) | O(OPT_STATE_DIR), 0,
+	cmd_check, "check everything that relayd needs; with -f a file alone"},
+    {"bundle", "[FILE]", 0, 1, O(OPT_FILE) | O(OPT_STATE_DIR), 0, cmd_bundle,
+	"write what a bug report needs, nothing secret or personal"},
     {"enroll", "GATEWAY", 1, 1,
 	O(OPT_TOKEN_FILE) | O(OPT_CONNECTOR_URL) | O(OPT_GATEWAY_ID) |
 	    O(OPT_WAKE_URL),

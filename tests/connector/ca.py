@@ -13,12 +13,14 @@ OPENSSL_TIMEOUT_S = 30
 
 LOCAL_NAMES = ("DNS:localhost", "IP:127.0.0.1")
 
-# What a test may ask to be served with: (SANs, expired, signed by a stranger).
+# What a test may ask to be served with: (SANs, days that are left, signed by a
+# stranger).
 LEAVES = {
-    "good": (LOCAL_NAMES, False, False),
-    "wrong_name": (("DNS:other.example",), False, False),
-    "expired": (LOCAL_NAMES, True, False),
-    "other_ca": (LOCAL_NAMES, False, True),
+    "good": (LOCAL_NAMES, 365, False),
+    "wrong_name": (("DNS:other.example",), 365, False),
+    "expired": (LOCAL_NAMES, -1, False),
+    "expiring": (LOCAL_NAMES, 9, False),
+    "other_ca": (LOCAL_NAMES, 365, True),
 }
 
 
@@ -57,7 +59,7 @@ class CA:
                 "-addext", "keyUsage=critical,keyCertSign,cRLSign",
                 "-out", self.file)
 
-    def issue(self, name, sans=LOCAL_NAMES, expired=False):
+    def issue(self, name, sans=LOCAL_NAMES, days=365):
         """Issue a server certificate; returns (certificate, key) paths."""
         cert = self.directory / f"{self.name}-{name}.pem"
         key = self.directory / f"{self.name}-{name}.key"
@@ -74,18 +76,18 @@ class CA:
         self.serial += 1
         openssl("x509", "-req", "-in", request, "-CA", self.file, "-CAkey",
                 self.key, "-set_serial", self.serial, "-sha256",
-                "-days", -1 if expired else 365, "-extfile", extensions,
+                "-days", days, "-extfile", extensions,
                 "-out", cert)
         return cert, key
 
     def leaf(self, kind="good"):
         """One of LEAVES, made the first time it is asked for."""
-        sans, expired, stranger = LEAVES[kind]
+        sans, days, stranger = LEAVES[kind]
         issuer = CA(self.directory, "stranger") if stranger else self
         cert = issuer.directory / f"{issuer.name}-{kind}.pem"
         if cert.exists():
             return cert, cert.with_suffix(".key")
-        return issuer.issue(kind, sans, expired)
+        return issuer.issue(kind, sans, days)
 
     def server_context(self, kind="good"):
         """A server-side TLS context that presents that leaf."""

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Whether the connectors take the credentials: relay-authd alone has them, so
+ * the running relayd is asked how they fared.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "client.h"
+#include "field.h"
+#include "gwtext.h"
+#include "json.h"
+
+#define C STEP_CREDENTIAL
+
+struct fared {
+	struct check *k;
+	const char *name; /* of the configuration, or NULL */
+	char *state, *source, *lacks, *evidence, *phase, *why;
+	int code, http;
+	int64_t ago, handshake;
+	int usable, worked, off, revoked;
+};
+
+static char *
+text(struct obj *o, const char *key)
+{
+	struct span s = field_str(o, key);
+
+	return out_safe(s.p == NULL ? SPAN_LIT("") : s);
+}
+
+static void
+read_one(struct fared *f, struct obj *g)
+{
+	struct obj o;
+
+	f->state = text(g, "state");
+	f->handshake = field_int(g, "last_handshake_s", -1);
+	f->off = field_true(g, "switched_off");
+	obj_sub(&o, g, "credential");
+	f->source = text(&o, "source");
+	f->lacks = text(&o, "reason");
+	f->usable = field_true(&o, "usable");
+	f->worked = field_true(&o, "worked");
+	f->revoked = obj_sub(&o, g, "revoked") == 0;
+	f->evidence = text(&o, "evidence");
+	f->ago = -1;
+	if (obj_sub(&o, g, "last_failure") == 0)
+		f->ago = field_int(&o, "ago_s", -1);
+	f->phase = text(&o, "phase");
+	f->why = text(&o, "reason");
+	f->code = (int)field_int(&o, "code", 0);
+	f->http = (int)field_int(&o, "http_status", 0);
+}
+
+static void
+free_one(struct fared *f)
+{
+	free(f->state);
+	free(f->source);
+	free(f->lacks);
+	free(f->evidence);
+	free(f->phase);
+	free(f->why);
+}
+
+/* The connector's own refusals: by close code and by HTTP status. */
+#define CLOSE_REFUSED 4401
+#define HTTP_REFUSED  401
+
+static void
+judge(struct fared *f)
+{
+	struct check *k = f->k;
+	char age[OUT_AGE];
+
+	if (f->revoked)
+		check_add(k, CHECK_FAIL, C, f->name,
+		    "revoked, by this evidence: %s\nask who runs the "
+		    "connector; then relay-ctl enroll gets a new one, or "
+		    "relay-ctl enable tries the old one",
+		    f->evidence);
+	else if (!f->usable)
+		check_add(k, CHECK_FAIL, C, f->name,
+		    "there is none that can be used (%s): %s\nmend that and "
+		    "relay-ctl reload, or get one with relay-ctl enroll or "
+		    "relay-ctl import",
+		    f->source, f->lacks);
+	else if (strcmp(f->state, "connected") == 0)
+		check_add(k, CHECK_OK, C, f->name,
+		    "accepted (%s): connected, the handshake was %s ago",
+		    f->source, out_age(age, f->handshake));
+	else if (f->code == CLOSE_REFUSED || f->http == HTTP_REFUSED)
+		check_add(k, CHECK_FAIL, C, f->name,
+		    "refused (%s) %s ago, code %d: %s\nsee relay-ctl explain: "
+		    "which credential it is, and whether it ever worked",
+		    f->source, out_age(age, f->ago),
+		    f->code != 0 ? f->code : f->http, f->why);
+	else if (f->handshake >= 0)
+		check_add(k, CHECK_OK, C, f->name,
+		    "accepted (%s): the last handshake was %s ago; now %s",
+		    f->source, out_age(age, f->handshake), f->state);
+	else if (f->ago >= 0)
+		check_add(k, CHECK_WARN, C, f->name,
+		    "not shown since relayd's engine started (%s): each dial "
+		    "fails before, the last %s ago at %s; %s\nsee relay-ctl "
+		    "explain",
+		    f->source, out_age(age, f->ago), f->phase,
+		    f->worked ? "it has worked earlier" : "it never worked");
+	else
+		check_add(k, CHECK_SKIP, C, f->name,
+		    "not tried so far (%s): %s; %s", f->source,
+		    f->off ? "switched off" : f->state,
+		    f->worked ? "it has worked earlier" : "it never worked");
+}
+
+/* The name as the configuration has it, which outlives the reply. */
+static const char *
+own_name(const struct check *k, struct span name)
+{
+	size_t i;
+
+	if (k->only != NULL)
+		return k->only;
+	for (i = 0; k->conf != NULL && i < k->conf->ngateway; i++)
+		if (span_eq(span_str(k->conf->gateway[i].name), name))
+			return k->conf->gateway[i].name;
+	return NULL;
+}
+
+static void
+one(struct obj *g, void *arg)
+{
+	struct fared f = {.k = arg};
+
+	f.name = own_name(f.k, field_str(g, "name"));
+	read_one(&f, g);
+	judge(&f);
+	free_one(&f);
+}
+
+/* Nobody answers: say who did not, and what one could do. */
+static void
+silent(struct check *k, enum client_result r)
+{
+	char how[STATE_TEXT];
+	struct state st;
+
+	if (r == CLIENT_DENIED) {
+		check_add(k, CHECK_SKIP, C, NULL,
+		    "relayd's sockets are not for us\nask as root, or as a "
+		    "member of control.group");
+		return;
+	}
+	if (state_read(&st, k->ctl) == 0 && st.alive) {
+		state_describe(&st, "the engine", how);
+		check_add(k, CHECK_FAIL, C, NULL,
+		    "relayd runs and does not answer: %s\ntry again, then look "
+		    "at relayd's log",
+		    how);
+	} else {
+		check_add(k, CHECK_SKIP, C, NULL,
+		    "relayd is not running: whether a connector takes a "
+		    "credential it alone can tell, since nobody else has the "
+		    "secret\nstart it, and relay-ctl check again");
+	}
+	state_free(&st);
+}
+
+void
+check_credentials(struct check *k)
+{
+	struct client c;
+	struct span reply;
+	enum client_result r;
+	struct buf req;
+	struct obj o;
+
+	client_begin(&req, "status");
+	client_gateway(&req, k->only);
+	r = client_ask(&c, k->ctl, &req, 1, CLIENT_WAIT_STATUS, &reply);
+	if (r != CLIENT_OK)
+		silent(k, r);
+	else if (obj_parse(&o, reply) == -1 || !field_true(&o, "ok"))
+		check_add(k, CHECK_FAIL, C, k->only,
+		    "relayd refused to tell its status\nsee relay-ctl status");
+	else
+		gwtext_each(reply, k->only, one, k);
+	client_close(&c);
+}

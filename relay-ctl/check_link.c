@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The way to each connector, step by step: its name, a connection, the
+ * certificate, the time.  What comes from there is read by children that are
+ * shut in (check_child.h); what they tell is foreign text all the same.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/x509_vfy.h>
+
+#include "ca_file.h"
+#include "check.h"
+#include "check_child.h"
+#include "hex.h"
+#include "proxy_env.h"
+
+/* Less life than this wants somebody to act. */
+#define LIFE_DAYS 14
+/* Seconds: beyond these tokens are refused; beyond those it is worth saying,
+ * since an answer's Date is told in whole seconds and takes its time. */
+#define SKEW_REFUSED 60
+#define SKEW_TOLD    5
+
+/* The way to one gateway's connector. */
+struct way {
+	struct check *k;
+	const struct conf_gateway *g;
+	struct check_find find;	  /* where a connection goes: maybe a proxy's */
+	struct check_visit visit; /* and where it is meant to end */
+	const char *proxy;	  /* "its proxy", or the variable; NULL */
+	const char *proxy_file;
+	char label[LIMIT_PATH + 1];
+	int from, userpass, ca; /* descriptors; -1 */
+	enum check_step done;	/* how far it came */
+};
+
+#define OK(w, step, ...) \
+	check_add((w)->k, CHECK_OK, step, (w)->g->name, __VA_ARGS__)
+#define WARN(w, step, ...) \
+	check_add((w)->k, CHECK_WARN, step, (w)->g->name, __VA_ARGS__)
+#define FAIL(w, step, ...) \
+	check_add((w)->k, CHECK_FAIL, step, (w)->g->name, __VA_ARGS__)
+#define SKIP(w, step, ...) \
+	check_add((w)->k, CHECK_SKIP, step, (w)->g->name, __VA_ARGS__)
+
+/* The proxy. */
+
+/* Userinfo is percent-encoded, Basic wants it plain. */
+static void
+unescape(char *p)
+{
+	char *to = p;
+	int hi, lo;
+
+	for (; *p != '\0'; p++) {
+		hi = *p == '%' ? hex_value(p[1]) : -1;
+		lo = hi == -1 ? -1 : hex_value(p[2]);
+		if (lo == -1 || (hi | lo) == 0) {
+			*to++ = *p;
+			continue;
+		}
+		*to++ = (char)(hi << 4 | lo);
+		p += 2;
+	}
+	*to = '\0';
+}
+
+/* "http://user:password@host:port": the part before @ is taken out. */
+static void
+take_userinfo(struct way *w, char *text)
+{
+	char *host = strstr(text, "://"), *at;
+	size_t n;
+
+	host = host == NULL ? text : host + 3;
+	n = strcspn(host, "/?#");
+	if ((at = memrchr(host, '@', n)) == NULL)
+		return;
+	*at++ = '\0';
+	unescape(host);
+	strlcpy(w->visit.userpass, host, sizeof(w->visit.userpass));
+	memmove(host, at, strlen(at) + 1);
+}
+
+/* What our environment says, as relayd would read its own.  0, or -1 when that
+ * was found to be wrong. */
+static int
+proxy_of_env(struct way *w)
+{
+	const char *value = NULL, *list = getenv("no_proxy"), *why;
+	char text[LIMIT_PATH + 1];
+	struct url url;
+	int i;
+
+	for (i = 0; i < PROXY_ENV_VARS && value == NULL; i++) {
+		value = getenv(proxy_env_vars[i]);
+		if (value != NULL && value[0] == '\0')
+			value = NULL;
+	}
+	if (list == NULL)
+		list = getenv("NO_PROXY");
+	if (value == NULL ||
+	    proxy_env_excepts(list, w->g->url.host, w->g->url.port))
+		return 0;
+	w->proxy = proxy_env_vars[i - 1];
+	strlcpy(text, value, sizeof(text));
+	take_userinfo(w, text);
+	if ((why = proxy_env_parse(&url, text)) != NULL) {
+		FAIL(w, STEP_NAME,
+		    "the proxy of the environment variable %s: %s\ncorrect "
+		    "it, or set \"proxy: none\" for the gateway",
+		    w->proxy, why);
+		return -1;
+	}
+	strlcpy(w->find.host, url.host, sizeof(w->find.host));
+	w->find.port = url.port;
+	return 0;
+}
+
+static int
+find_proxy(struct way *w)
+{
+	strlcpy(w->find.host, w->g->url.host, sizeof(w->find.host));
+	w->find.port = w->g->url.port;
+	if (w->g->proxy.set == 1) {
+		w->proxy = "the configuration";
+		w->proxy_file = w->g->proxy.credentials_file;
+		strlcpy(
+		    w->find.host, w->g->proxy.url.host, sizeof(w->find.host));
+		w->find.port = w->g->proxy.url.port;
+	} else if (w->g->proxy.set == 0 && w->g->url.tls)
+		return proxy_of_env(w);
+	return 0;
+}
+
+/* The steps. */
+
+static int
+step_name(struct way *w, const struct check_found *found, int got)
+{
+	const char *host = w->find.host;
+
+	if (got == 1 && found->n > 0)
+		OK(w, STEP_NAME, "%s: addresses: %d, first %s", host,
+		    (int)found->n, found->first);
+	else if (got == 0)
+		FAIL(w, STEP_NAME,
+		    "%s: the name servers did not answer within %d s\nsee "
+		    "/etc/resolv.conf, and: getent hosts %s",
+		    host, CHECK_NAME_MS / 1000, host);
+	else if (got == -1)
+		FAIL(w, STEP_NAME,
+		    "%s: the process that resolves names ended\nsee what the "
+		    "kernel's log (dmesg) says of relay-ctl",
+		    host);
+	else
+		FAIL(w, STEP_NAME,
+		    "%s: %s\ncorrect the gateway's %s, or what resolves names: "
+		    "getent hosts %s",
+		    host,
+		    found->gai == EAI_SYSTEM ? strerror(found->err)
+			: found->gai != 0    ? gai_strerror(found->gai)
+					     : "no address that can be used",
+		    w->proxy == NULL ? "url" : "proxy", host);
+	return got == 1 && found->n > 0 ? 0 : -1;
+}
+
+static int
+step_connect(struct way *w, const struct check_found *found, int got)
+{
+	const char *what = w->proxy == NULL ? "the connector" : "the proxy";
+
+	if (got == 1 && w->from != -1) {
+		if (w->proxy == NULL)
+			OK(w, STEP_CONNECT, "%s", found->first);
+		else
+			OK(w, STEP_CONNECT, "%s, the proxy of %s", found->first,
+			    w->proxy);
+		return 0;
+	}
+	if (got == 1 && found->err == ECONNREFUSED)
+		FAIL(w, STEP_CONNECT,
+		    "%s: connection refused: nobody listens there\nsee "
+		    "whether %s runs, and whether host and port are right",
+		    found->first, what);
+	else if (got == 0 || found->err == ETIMEDOUT)
+		FAIL(w, STEP_CONNECT,
+		    "%s: nothing answers within %d s\nsee whether a firewall "
+		    "drops what is sent, and whether the host is up",
+		    found->first, CHECK_CONNECT_MS / 1000);
+	else
+		FAIL(w, STEP_CONNECT,
+		    "%s: %s\nsee this host's network: ip route get ADDRESS",
+		    found->first,
+		    got == 1 ? strerror(found->err) : "the process ended");
+	return -1;
+}
+
+/* Its texts end, whoever wrote them. */
+static int
+hear(struct check_child *c, struct check_peer *p, enum check_stage stage,
+    int ms, const char *doing)
+{
+	int got = check_child_recv(c, p, sizeof(*p), NULL, ms + 1000, doing);
+
+	if (got != 1)
+		memset(p, 0, sizeof(*p));
+	p->why[sizeof(p->why) - 1] = p->ends[CHECK_NAMES - 1] = '\0';
+	p->names[CHECK_NAMES - 1] = p->issuer[CHECK_NAMES - 1] = '\0';
+	p->tls[sizeof(p->tls) - 1] = '\0';
+	if (got == 1 && p->stage == (int32_t)stage)
+		return p->ok == 1 ? 0 : -1;
+	strlcpy(p->why,
+	    got == 0 ? "no answer in time" : "the process that asked ended",
+	    sizeof(p->why));
+	return -1;
+}
+
+static int
+step_tunnel(struct way *w, struct check_child *c)
+{
+	struct check_peer p;
+
+	if (hear(c, &p, STAGE_TUNNEL, CHECK_TUNNEL_MS, "asking the proxy") ==
+	    0) {
+		OK(w, STEP_CONNECT, "through the proxy to %s",
+		    w->visit.to.authority);
+		return 0;
+	}
+	FAIL(w, STEP_CONNECT,
+	    "the proxy does not let us through to %s: it %s\ncheck the proxy "
+	    "of %s, and ask who runs it whether it may connect there",
+	    w->visit.to.authority, p.why, w->proxy);
+	return -1;
+}
+
+/* What a person can do when a certificate is not accepted. */
+static const struct {
+	int verify;
+	const char *todo;
+} todos[] = {
+    {X509_V_ERR_HOSTNAME_MISMATCH,
+	"put a name that is in it into the gateway's url, or into "
+	"tls.server_name"},
+    {X509_V_ERR_IP_ADDRESS_MISMATCH,
+	"put a name that is in it into the gateway's url, or into "
+	"tls.server_name"},
+    {X509_V_ERR_CERT_HAS_EXPIRED,
+	"look at this host's clock (date); if it is right, the certificate "
+	"must be renewed by who runs the connector"},
+    {X509_V_ERR_CERT_NOT_YET_VALID, "set this host's clock (timedatectl)"},
+    {X509_V_OK,
+	"check scheme and port of the gateway's url: what listens there may "
+	"speak something else"},
+    {-1,
+	"if it is a private authority's, name its file in the gateway's "
+	"tls.ca_file; if not, do not trust this network"},
+};
+
+static void
+put_distrust(struct way *w, const struct check_peer *p)
+{
+	char until[32] = "?";
+	time_t end = (time_t)p->not_after;
+	struct tm tm;
+	size_t i = 0;
+
+	while (todos[i].verify != -1 && todos[i].verify != p->verify)
+		i++;
+	if (p->verify == X509_V_OK) {
+		FAIL(w, STEP_CERTIFICATE, "%s\n%s", p->why, todos[i].todo);
+		return;
+	}
+	if (gmtime_r(&end, &tm) != NULL)
+		strftime(until, sizeof(until), "%Y-%m-%d", &tm);
+	FAIL(w, STEP_CERTIFICATE,
+	    "%s; wanted: %s; it is for: %s; issued by: %s; the certificate "
+	    "that failed, %s, ends %s\n%s",
+	    p->why, w->visit.name, p->names[0] == '\0' ? "(no name)" : p->names,
+	    p->issuer, p->ends, until, todos[i].todo);
+}
+
+static int
+step_certificate(struct way *w, struct check_child *c)
+{
+	struct check_peer p;
+	char day[32] = "?";
+	struct tm tm;
+	time_t end;
+	int days;
+
+	if (hear(c, &p, STAGE_TLS, CHECK_TLS_MS, "shaking hands by TLS") ==
+	    -1) {
+		put_distrust(w, &p);
+		return -1;
+	}
+	end = (time_t)p.not_after;
+	if (gmtime_r(&end, &tm) != NULL)
+		strftime(day, sizeof(day), "%Y-%m-%d", &tm);
+	days = (int)((p.not_after - time(NULL)) / 86400);
+	if (days < LIFE_DAYS)
+		WARN(w, STEP_CERTIFICATE,
+		    "verified for %s, but %s ends in %d days (%s); issued by "
+		    "%s\nhave who runs the connector renew it",
+		    w->visit.name, p.ends, days, day, p.issuer);
+	else
+		OK(w, STEP_CERTIFICATE,
+		    "verified for %s by %s, good for %d days (%s), %s",
+		    w->visit.name, w->label, days, day, p.tls);
+	return 0;
+}
+
+static void
+step_clock(struct way *w, struct check_child *c)
+{
+	struct check_peer p;
+	int64_t skew;
+
+	if (hear(c, &p, STAGE_ANSWER, CHECK_ANSWER_MS, "asking for the time") ==
+	    -1) {
+		WARN(w, STEP_CLOCK,
+		    "no answer that tells a time: %s\ncheck the gateway's url: "
+		    "what listens there may be no connector",
+		    p.why);
+		return;
+	}
+	if (p.date < 0) {
+		SKIP(w, STEP_CLOCK,
+		    "HTTP %d without a Date: its clock is not known",
+		    (int)p.status);
+		return;
+	}
+	/* Cut to whole seconds there; on the average half of one is gone. */
+	skew = p.date - (p.now_ms - 500) / 1000;
+	if (skew > SKEW_REFUSED || skew < -SKEW_REFUSED)
+		FAIL(w, STEP_CLOCK,
+		    "the connector's clock differs from ours by %ld s: it "
+		    "refuses every token\nset this host's clock "
+		    "(timedatectl), or have the connector's set",
+		    (long)skew);
+	else if (skew > SKEW_TOLD || skew < -SKEW_TOLD)
+		WARN(w, STEP_CLOCK,
+		    "the connector's clock differs from ours by %ld s; from "
+		    "%d s on tokens are refused\nset this host's clock "
+		    "(timedatectl)",
+		    (long)skew, SKEW_REFUSED);
+	else
+		OK(w, STEP_CLOCK, "the connector's differs from ours by %ld s",
+		    (long)skew);
+}
+
+/* What the steps need of our files. */
+static int
+open_files(struct way *w)
+{
+	const char *path = w->g->tls.ca_file;
+	char why[LIMIT_REASON];
+
+	if (w->proxy_file != NULL &&
+	    (w->userpass = open(w->proxy_file,
+		 O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) == -1) {
+		check_add(w->k, errno == EACCES ? CHECK_SKIP : CHECK_FAIL,
+		    STEP_CONNECT, w->g->name,
+		    "%s, what the proxy asks for: %s\nrun relay-ctl check as "
+		    "root, or as the user relayd runs as",
+		    w->proxy_file, strerror(errno));
+		return -1;
+	}
+	if (!w->g->url.tls)
+		return 0;
+	if (path == NULL)
+		path = getenv("SSL_CERT_FILE");
+	w->ca =
+	    ca_file_open(path, w->label, sizeof(w->label), why, sizeof(why));
+	if (w->ca != -1)
+		return 0;
+	w->done = STEP_CERTIFICATE;
+	FAIL(w, STEP_CERTIFICATE,
+	    "tls.ca_file: %s\ninstall ca-certificates, or name a file that "
+	    "can be read",
+	    why);
+	return -1;
+}
+
+static void
+visit(struct way *w)
+{
+	const int input[] = {w->from, w->userpass, w->ca};
+	struct check_child c;
+
+	if (check_child_start(&c, check_visit, &w->visit, input, 3) == -1) {
+		w->done = STEP_CERTIFICATE;
+		SKIP(w, STEP_CERTIFICATE, "no process for it: %s",
+		    strerror(errno));
+		return;
+	}
+	if (w->visit.proxy && step_tunnel(w, &c) == -1)
+		goto end;
+	w->done = STEP_CERTIFICATE;
+	if (!w->visit.to.tls)
+		SKIP(w, STEP_CERTIFICATE,
+		    "no TLS: the gateway's url is without it");
+	else if (step_certificate(w, &c) == -1)
+		goto end;
+	w->done = STEP_CLOCK;
+	step_clock(w, &c);
+end:
+	check_child_end(&c);
+}
+
+static void
+find(struct way *w)
+{
+	struct check_found found = {0};
+	struct check_child c;
+	int got;
+
+	w->done = STEP_NAME;
+	if (check_child_start(&c, check_find, &w->find, NULL, 0) == -1) {
+		SKIP(w, STEP_NAME, "no process for it: %s", strerror(errno));
+		return;
+	}
+	got = check_child_recv(
+	    &c, &found, sizeof(found), NULL, CHECK_NAME_MS, "resolving a name");
+	found.first[CHECK_ADDRESS - 1] = '\0';
+	if (step_name(w, &found, got) == 0) {
+		w->done = STEP_CONNECT;
+		/* That it did not come in time is ours to say. */
+		got = check_child_recv(&c, &found, sizeof(found), &w->from,
+		    CHECK_CONNECT_MS + 1000, "connecting");
+		found.first[CHECK_ADDRESS - 1] = '\0';
+		if (step_connect(w, &found, got) == -1)
+			w->from = -1;
+	}
+	check_child_end(&c);
+}
+
+static void
+close_one(int fd)
+{
+	if (fd != -1)
+		close(fd);
+}
+
+/* All steps of one gateway; those that its failures leave are skipped. */
+static void
+follow(struct check *k, const struct conf_gateway *g)
+{
+	struct way w = {.k = k, .g = g, .from = -1, .userpass = -1, .ca = -1};
+	const char *name = g->tls.server_name;
+	char host[URL_HOST_MAX + 1];
+	size_t n;
+
+	strlcpy(host, name == NULL ? g->url.host : name, sizeof(host));
+	n = strlen(host);
+	if (n > 0 && host[n - 1] == '.')
+		host[n - 1] = '\0';
+	w.done = STEP_NAME;
+	if (find_proxy(&w) == 0)
+		find(&w);
+	w.visit.to = g->url;
+	w.visit.name = host;
+	w.visit.label = w.label;
+	w.visit.proxy = w.proxy != NULL;
+	if (w.from != -1 && open_files(&w) == 0)
+		visit(&w);
+	for (; w.done < STEP_CLOCK; w.done++)
+		SKIP(&w, w.done + 1, "a step before it failed");
+	explicit_bzero(w.visit.userpass, sizeof(w.visit.userpass));
+	close_one(w.from);
+	close_one(w.userpass);
+	close_one(w.ca);
+}
+
+/* Whether two gateways have the same way to the same connector. */
+static int
+same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static int
+same_way(const struct conf_gateway *a, const struct conf_gateway *b)
+{
+	return strcmp(a->url_text, b->url_text) == 0 &&
+	    same_text(a->tls.ca_file, b->tls.ca_file) &&
+	    same_text(a->tls.server_name, b->tls.server_name) &&
+	    a->proxy.set == b->proxy.set &&
+	    strcmp(a->proxy.url.authority, b->proxy.url.authority) == 0 &&
+	    same_text(a->proxy.credentials_file, b->proxy.credentials_file);
+}
+
+/* What was found for a gateway holds for another one too. */
+static void
+copy(struct check *k, const struct conf_gateway *from,
+    const struct conf_gateway *to)
+{
+	const size_t n = k->n;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (k->finding[i].gateway == from->name &&
+		    k->finding[i].step >= STEP_NAME &&
+		    k->finding[i].step <= STEP_CLOCK)
+			check_copy(k, i, to->name);
+}
+
+void
+check_links(struct check *k)
+{
+	const struct conf *c = k->conf;
+	size_t i, j;
+
+	if (c == NULL) {
+		check_add(k, CHECK_SKIP, STEP_NAME, NULL,
+		    "name, connection, certificate and clock: where the "
+		    "connectors are, the configuration would say");
+		return;
+	}
+	for (i = 0; i < c->ngateway; i++) {
+		if (k->only != NULL && strcmp(c->gateway[i].name, k->only) != 0)
+			continue;
+		for (j = 0; j < i; j++)
+			if (k->only == NULL &&
+			    same_way(&c->gateway[j], &c->gateway[i]))
+				break;
+		if (j < i)
+			copy(k, &c->gateway[j], &c->gateway[i]);
+		else
+			follow(k, &c->gateway[i]);
+	}
+}
