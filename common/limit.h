@@ -95,6 +95,12 @@
 /* Of one that is too long, so that its event is refused: still acknowledged, so
  * that the connector's replay goes on. */
 #define LIMIT_BUFFER_ID_REFUSED 4096
+/*
+ * Stages of events whose times one gateway remembers, the last ones: those of
+ * 256 common events, an hour of a busy chat, in 40 KiB, which a gateway
+ * without events does not have.
+ */
+#define LIMIT_STAGES 1024
 /* Sessions remembered without open events, least recently used out: placement
  * alone depends on them. */
 #define LIMIT_SESSIONS 65536

@@ -38,6 +38,8 @@ enum ctl_opt {
 	OPT_ALLOW_REMOTE,
 	OPT_ALL,
 	OPT_STATE_DIR,
+	OPT_FOLLOW,
+	OPT_STAGES,
 	OPT_EXEC,
 	OPT_COUNT
 };
@@ -58,6 +60,7 @@ int cmd_status(struct ctl *ctl);
 int cmd_show(struct ctl *ctl);
 int cmd_watch(struct ctl *ctl);
 int cmd_tap(struct ctl *ctl);
+int cmd_trace(struct ctl *ctl);
 int cmd_send(struct ctl *ctl);
 int cmd_agent(struct ctl *ctl);
 int cmd_reload(struct ctl *ctl);

@@ -186,14 +186,16 @@ out_time(char buf[OUT_TIME], double at)
 	time_t t = at >= 0 && at < 2e11 ? (time_t)at : -1;
 	struct tm tm;
 	size_t n;
+	int ms;
 
 	if (t == -1 || localtime_r(&t, &tm) == NULL) {
 		strlcpy(buf, "?", OUT_TIME);
 		return buf;
 	}
 	n = strftime(buf, OUT_TIME, "%Y-%m-%d %H:%M:%S", &tm);
-	snprintf(
-	    buf + n, OUT_TIME - n, ".%03d", (int)((at - (double)t) * 1000));
+	/* Milliseconds came in decimal: the nearest are meant. */
+	ms = (int)((at - (double)t) * 1000 + 0.5);
+	snprintf(buf + n, OUT_TIME - n, ".%03d", ms > 999 ? 999 : ms);
 	return buf;
 }
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: ISC */
-/* relay-ctl tap: a line for each line that goes by. */
+/* relay-ctl tap: a line for each line that goes by, and for each stage that an
+ * event reaches. */
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "client.h"
 #include "field.h"
 #include "json.h"
 #include "stream.h"
+#include "trace.h"
 
 static const struct {
 	const char *tap, *text;
@@ -17,11 +20,27 @@ static const struct {
 };
 
 static void
+show_stage(struct obj *o)
+{
+	char *stage = out_safe(trace_stage(o));
+
+	printf(" %-18s %s", "event", stage == NULL ? "?" : stage);
+	free(stage);
+	stream_field(o, "bufferId", "buffer=");
+	stream_field(o, "connector_id", "connector=");
+	stream_field(o, "agent", "agent=");
+	stream_field(o, "agent_name", "name=");
+	stream_field(o, "attempt", "attempt=");
+	putchar('\n');
+}
+
+static void
 show_tap(struct obj *o)
 {
 	struct span way = field_str(o, "tap");
 	char at[OUT_TIME], size[OUT_AGE];
 	size_t i;
+	int stage = span_eq(way, SPAN_LIT("stage"));
 
 	if (span_eq(way, SPAN_LIT("lost"))) {
 		printf("(%" PRId64 " lines left out: we read too slowly)\n",
@@ -33,6 +52,10 @@ show_tap(struct obj *o)
 			break;
 	printf("%s", out_time(at, field_num(o, "at", -1)));
 	stream_field(o, "gateway", "");
+	if (stage) {
+		show_stage(o);
+		return;
+	}
 	printf(
 	    " %-18s", i < sizeof(ways) / sizeof(ways[0]) ? ways[i].text : "?");
 	if (field_str(o, "type").p == NULL)
@@ -60,5 +83,7 @@ cmd_tap(struct ctl *ctl)
 		json_put_member_str(&req, "gateway", span_str(ctl->arg[0]));
 	if (ctl->opt[OPT_CONTENT] != NULL)
 		json_put_member_bool(&req, "content", 1);
+	if (ctl->opt[OPT_STAGES] != NULL)
+		json_put_member_bool(&req, "lines", 0);
 	return stream_follow(ctl, &req, 0, show_tap);
 }

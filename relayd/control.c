@@ -30,7 +30,7 @@ client_arm(struct client *c)
 		tv.tv_sec = CONTROL_STALL;
 	else if (c->cookie != 0)
 		tv.tv_sec = c->wait_s;
-	else if (c->watching || c->tapping) {
+	else if (client_streams(c)) {
 		event_del(c->timer);
 		return;
 	}
@@ -244,7 +244,7 @@ client_run(struct client *c)
 		return;
 	}
 	/* A stream is read all the same, so that its end is seen. */
-	if (!c->doomed && !c->closing && !(c->watching || c->tapping))
+	if (!c->doomed && !c->closing && !client_streams(c))
 		event_del(c->rd);
 }
 
@@ -270,7 +270,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	n = read((int)fd, p, want);
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n == -1 || (n == 0 && (c->watching || c->tapping))) {
+	if (n == -1 || (n == 0 && client_streams(c))) {
 		client_doom(c);
 		return;
 	}
@@ -495,7 +495,7 @@ control_stop(struct control *ct)
 	for (i = 0; i <= LISTEN_LAST; i++)
 		listen_end(ct, i);
 	TAILQ_FOREACH (c, &ct->clients, entry) {
-		if (c->cookie != 0 || c->watching || c->tapping) {
+		if (c->cookie != 0 || client_streams(c)) {
 			c->cookie = 0;
 			control_refuse(c, "failed", "relayd is stopping");
 		}

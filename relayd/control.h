@@ -21,6 +21,8 @@ control_send_result(struct control *c, uint64_t cookie, struct span result);
 void control_wish_done(struct control *c, uint64_t cookie, const char *error);
 void control_tap(struct control *c, struct engine_gw *eg, enum tap_dir dir,
     struct span line);
+void control_stage(
+    struct control *c, struct engine_gw *eg, const struct stage_step *step);
 void
 control_reloaded(struct control *c, uint32_t corr, int ok, struct span text);
 /* The supervisor's answer about the log level. */

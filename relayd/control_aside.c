@@ -77,8 +77,7 @@ aside_show(struct request *r)
 
 	if (control_named(r) == -1 || control_room(r) == -1)
 		return;
-	l.content = r->at[M_CONTENT] != -1 &&
-	    r->doc->node[r->at[M_CONTENT]].type == JSON_TRUE;
+	l.content = control_is(r, M_CONTENT, JSON_TRUE);
 	if (l.content)
 		log_info("control", r->eg == NULL ? NULL : r->eg->name,
 		    "quarantine with content by uid %u, pid %d", r->c->uid,

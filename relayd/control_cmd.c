@@ -34,6 +34,8 @@ static const struct json_want members[M_COUNT] = {
     [M_SESSION_KEY] = JSON_WANT("session_key", JSON_T(JSON_STRING), 0),
     [M_BUFFER_ID] = JSON_WANT("bufferId", JSON_T(JSON_STRING), 0),
     [M_LEVEL] = JSON_WANT("level", JSON_T(JSON_STRING), 0),
+    [M_LINES] = JSON_WANT("lines", JSON_T(JSON_TRUE) | JSON_T(JSON_FALSE), 0),
+    [M_FOLLOW] = JSON_WANT("follow", JSON_T(JSON_TRUE) | JSON_T(JSON_FALSE), 0),
 };
 
 #define M(m) (1U << (m))
@@ -56,7 +58,7 @@ static void run_reload(struct request *r);
 static const struct command commands[] = {
     {"status", 1, 0, M(M_GATEWAY), 0, run_status},
     {"watch", 1, 0, 0, 0, run_watch},
-    {"tap", 0, 0, M(M_GATEWAY) | M(M_CONTENT), 0, run_tap},
+    {"tap", 0, 0, M(M_GATEWAY) | M(M_CONTENT) | M(M_LINES), 0, run_tap},
     {"send", 0, 1, M(M_GATEWAY) | M(M_ACTION), M(M_ACTION), run_send},
     {"reload", 0, 1, 0, 0, run_reload},
     /* control_wish.c */
@@ -77,6 +79,9 @@ static const struct command commands[] = {
 	aside_requeue},
     /* control_log.c */
     {"log", 0, 1, M(M_LEVEL), 0, log_run},
+    /* control_trace.c */
+    {"trace", 1, 0, M(M_GATEWAY) | M(M_BUFFER_ID) | M(M_CONTENT) | M(M_FOLLOW),
+	M(M_BUFFER_ID), trace_run},
     {"drop", 0, 1, M(M_GATEWAY) | M(M_BUFFER_ID), M(M_BUFFER_ID), aside_drop},
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -184,6 +189,12 @@ control_gateway(struct request *r)
 }
 
 int
+control_is(const struct request *r, int member, enum json_type type)
+{
+	return r->at[member] != -1 && r->doc->node[r->at[member]].type == type;
+}
+
+int
 control_room(struct request *r)
 {
 	const struct client *c;
@@ -229,17 +240,17 @@ run_watch(struct request *r)
 static void
 run_tap(struct request *r)
 {
-	int content;
+	int content = control_is(r, M_CONTENT, JSON_TRUE);
 
 	if (control_named(r) == -1)
 		return;
-	content = r->at[M_CONTENT] != -1 &&
-	    r->doc->node[r->at[M_CONTENT]].type == JSON_TRUE;
 	log_info("control", r->eg == NULL ? NULL : r->eg->name,
 	    "tap%s by uid %u, pid %d", content ? " with content" : "",
 	    r->c->uid, r->c->pid);
 	control_ok(r->c);
-	tap_start(r->c, r->eg, content);
+	r->c->content = content != 0;
+	r->c->no_lines = control_is(r, M_LINES, JSON_FALSE) != 0;
+	tap_start(r->c, r->eg);
 }
 
 /* An op as it may be logged: what is no name of one may be anything. */
@@ -497,7 +508,7 @@ control_request(struct client *c, struct span line)
 	}
 	if ((cmd = find_command(&r)) == NULL)
 		return;
-	if (c->watching || c->tapping) {
+	if (client_streams(c)) {
 		control_refuse(c, "bad_request",
 		    "this connection carries a stream; open another");
 		return;

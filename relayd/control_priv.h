@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What control.c (sockets and clients), control_cmd.c and control_wish.c
- * (requests) and tap.c (streams) share.  Nobody else includes it.
+ * What control.c (sockets and clients), control_*.c (requests) and tap.c
+ * (streams) share.  Nobody else includes it.
  */
 #ifndef CONTROL_PRIV_H
 #define CONTROL_PRIV_H
@@ -39,6 +39,13 @@ struct event;
 
 struct control;
 
+/* The event that a client follows. */
+struct follow {
+	struct engine_gw *eg;
+	struct stage_id id;
+	struct stage_sum sum;
+};
+
 struct client {
 	TAILQ_ENTRY(client) entry;
 	struct control *control;
@@ -53,9 +60,11 @@ struct client {
 	uint8_t closing; /* close once out is written */
 	uint8_t doomed;	 /* to be freed by the reaper */
 	uint8_t eof;	 /* it will send no more */
-	uint8_t watching, tapping, content;
-	struct engine_gw *tap_gw; /* NULL: all */
+	uint8_t watching, tapping, following;
+	uint8_t content, no_lines; /* of a tap */
+	struct engine_gw *tap_gw;  /* NULL: all */
 	uint64_t lost; /* tap lines left out since the last {"tap":"lost"} */
+	struct follow follow;
 };
 TAILQ_HEAD(client_list, client);
 
@@ -100,6 +109,8 @@ enum {
 	M_SESSION_KEY,
 	M_BUFFER_ID,
 	M_LEVEL,
+	M_LINES,
+	M_FOLLOW,
 	M_COUNT
 };
 
@@ -110,6 +121,13 @@ struct request {
 	int at[M_COUNT];
 	struct engine_gw *eg; /* the named one, or the only one, or NULL */
 };
+
+/* Whether lines come to it without being asked for one by one. */
+static inline int
+client_streams(const struct client *c)
+{
+	return c->watching || c->tapping || c->following;
+}
 
 /* control_cmd.c */
 
@@ -128,6 +146,8 @@ void control_ok(struct client *c);
 int control_gateway(struct request *r);
 /* The same, or none (r->eg NULL) when the request names none. */
 int control_named(struct request *r);
+/* Whether a member is there, and of that type (JSON_TRUE, JSON_FALSE). */
+int control_is(const struct request *r, int member, enum json_type type);
 /* Whether there is room for a large reply.  0; -1: refused. */
 int control_room(struct request *r);
 /* The end of a large reply: refused when it did not fit.  small: what the
@@ -145,6 +165,14 @@ void aside_drop(struct request *r);
 
 /* control_log.c: the level of the log. */
 void log_run(struct request *r);
+/* control_trace.c: one event. */
+void trace_run(struct request *r);
+/* A stage, as the object that streams carry ("tap" or "trace": kind), open at
+ * its end. */
+void trace_put(struct buf *b, const char *kind, const struct engine_gw *eg,
+    const struct stage_step *step);
+/* A gateway's event went a stage on: the client follows one of its events. */
+void trace_step(struct client *c, const struct stage_step *step);
 
 /* control_wish.c: what operators ask of a link. */
 void wish_enable(struct request *r);
@@ -157,11 +185,14 @@ void wish_interrupt(struct request *r);
 
 /* tap.c */
 
-/* Begin to stream. */
-void tap_start(struct client *c, struct engine_gw *eg, int content);
+/* Begin to stream; c->content and c->no_lines are set. */
+void tap_start(struct client *c, struct engine_gw *eg);
 void watch_start(struct client *c);
 /* The client is going: it streams no more. */
 void tap_end(struct client *c);
+/* Tell every gateway how many are told of its lines and stages; gone: leave
+ * that one alone. */
+void tap_count(struct control *ct, const struct engine_gw *gone);
 /* There is room again: say what was left out. */
 void tap_resume(struct client *c);
 

@@ -179,6 +179,14 @@ tap(void *arg, struct gateway *gw, enum tap_dir dir, struct span line)
 }
 
 static void
+stage(void *arg, struct gateway *gw, const struct stage_step *step)
+{
+	struct engine *e = arg;
+
+	control_stage(e->control, gw->io, step);
+}
+
+static void
 remark(void *arg, struct gateway *gw, int level, const char *event,
     const char *text)
 {
@@ -235,6 +243,7 @@ static const struct core_io core_io = {
     .journal_sync = journal_sync,
     .wish_done = wish_done,
     .tap = tap,
+    .stage = stage,
 };
 
 /* From the supervisor. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What flows to control clients without being asked line by line: taps (the
- * lines of a link and its agents) and watches (changes of state).
+ * lines of a link and its agents, and the stages of events) and watches
+ * (changes of state).
  *
- * control_tap() is called from within the core: it may add to buffers and
- * mark clients, and does nothing else.
+ * control_tap() and control_stage() are called from within the core: they may
+ * add to buffers and mark clients, and do nothing else.
  */
 #include <string.h>
 
@@ -23,36 +24,50 @@ static const char *const dir_name[] = {
     [TAP_TO_AGENT] = "to_agent",
 };
 
-/* Tell every gateway how many taps are on it; gone: leave that one alone. */
-static void
-count_taps(struct control *ct, const struct engine_gw *gone)
+static int
+taps(const struct client *c, const struct engine_gw *eg)
+{
+	return c->tapping && (c->tap_gw == NULL || c->tap_gw == eg);
+}
+
+static int
+follows(const struct client *c, const struct engine_gw *eg)
+{
+	return c->following && c->follow.eg == eg;
+}
+
+static int
+is_there(const struct client *c)
+{
+	return !c->closing && !c->doomed;
+}
+
+void
+tap_count(struct control *ct, const struct engine_gw *gone)
 {
 	const struct client *c;
 	struct engine_gw *eg;
-	uint32_t n;
 	size_t i;
 
 	for (i = 0; i < LIMIT_GATEWAYS; i++) {
 		if ((eg = ct->e->gw[i]) == NULL || eg == gone || eg->gw == NULL)
 			continue;
-		n = 0;
-		if (ct->ntap > 0)
-			TAILQ_FOREACH (c, &ct->clients, entry)
-				n += c->tapping &&
-				    (c->tap_gw == NULL || c->tap_gw == eg);
-		eg->gw->taps = n;
+		eg->gw->taps = eg->gw->followers = 0;
+		TAILQ_FOREACH (c, &ct->clients, entry) {
+			eg->gw->taps += taps(c, eg) && !c->no_lines;
+			eg->gw->followers += taps(c, eg) || follows(c, eg);
+		}
 	}
 }
 
 void
-tap_start(struct client *c, struct engine_gw *eg, int content)
+tap_start(struct client *c, struct engine_gw *eg)
 {
 	c->tapping = 1;
 	c->tap_gw = eg;
-	c->content = content != 0;
 	c->control->ntap++;
 	event_add(c->rd, NULL);
-	count_taps(c->control, NULL);
+	tap_count(c->control, NULL);
 }
 
 void
@@ -68,12 +83,12 @@ tap_end(struct client *c)
 {
 	if (c->watching)
 		c->control->nwatch--;
+	c->control->ntap -= c->tapping;
 	c->watching = 0;
-	if (!c->tapping)
+	if (!c->tapping && !c->following)
 		return;
-	c->tapping = 0;
-	c->control->ntap--;
-	count_taps(c->control, NULL);
+	c->tapping = c->following = 0;
+	tap_count(c->control, NULL);
 }
 
 void
@@ -131,15 +146,23 @@ put_head(struct control *ct, const struct engine_gw *eg, enum tap_dir dir,
 	put_value(b, &ct->doc, "session_key", 0);
 }
 
+/* Whether the client has room for a line; else it is counted. */
+static int
+has_room(struct client *c)
+{
+	if (buf_len(&c->out) < CONTROL_STREAM_HIGH)
+		return 1;
+	c->lost++;
+	return 0;
+}
+
 static void
 put_tap(struct client *c, struct span head, struct span line, int parsed)
 {
 	struct buf *b = &c->out;
 
-	if (buf_len(b) >= CONTROL_STREAM_HIGH) {
-		c->lost++;
+	if (!has_room(c))
 		return;
-	}
 	buf_adds(b, head);
 	if (c->content) {
 		json_put_key(b, "line");
@@ -165,9 +188,31 @@ control_tap(struct control *ct, struct engine_gw *eg, enum tap_dir dir,
 	    ct->doc.node[JSON_ROOT].type == JSON_OBJECT;
 	put_head(ct, eg, dir, line, parsed);
 	TAILQ_FOREACH (c, &ct->clients, entry) {
-		if (c->tapping && !c->closing && !c->doomed &&
-		    (c->tap_gw == NULL || c->tap_gw == eg))
+		if (taps(c, eg) && !c->no_lines && is_there(c))
 			put_tap(c, buf_span(&ct->scratch), line, parsed);
+	}
+}
+
+void
+control_stage(
+    struct control *ct, struct engine_gw *eg, const struct stage_step *step)
+{
+	struct client *c;
+
+	buf_reset(&ct->scratch);
+	if (ct->ntap > 0) {
+		trace_put(&ct->scratch, "tap", eg, step);
+		buf_adds(&ct->scratch, SPAN_LIT("}\n"));
+	}
+	TAILQ_FOREACH (c, &ct->clients, entry) {
+		if (!is_there(c))
+			continue;
+		if (follows(c, eg))
+			trace_step(c, step);
+		else if (taps(c, eg) && has_room(c)) {
+			buf_adds(&c->out, buf_span(&ct->scratch));
+			client_flush(c);
+		}
 	}
 }
 
@@ -193,7 +238,7 @@ put_event(struct control *ct)
 
 	buf_addf(b, ",\"at\":%.3f}\n", engine_wall());
 	TAILQ_FOREACH (c, &ct->clients, entry)
-		if (c->watching && !c->closing && !c->doomed)
+		if (c->watching && is_there(c))
 			put_change(c, buf_span(b));
 }
 
@@ -204,7 +249,7 @@ control_state_changed(struct control *ct, struct engine_gw *eg)
 	struct buf *b = &ct->scratch;
 
 	if (ct->ntap > 0)
-		count_taps(ct, NULL); /* it may be a new gateway */
+		tap_count(ct, NULL); /* it may be a new gateway */
 	if (ct->nwatch == 0 || gw == NULL)
 		return;
 	buf_reset(b);
@@ -222,14 +267,14 @@ control_gateway_gone(struct control *ct, struct engine_gw *eg)
 	struct client *c;
 
 	TAILQ_FOREACH (c, &ct->clients, entry) {
-		if (!c->tapping || c->tap_gw != eg)
+		if (!follows(c, eg) && (!c->tapping || c->tap_gw != eg))
 			continue;
 		tap_end(c);
 		control_refuse(c, "unknown_gateway",
 		    "gateway %s was taken out of the configuration", eg->name);
 		client_close(c);
 	}
-	count_taps(ct, eg);
+	tap_count(ct, eg);
 	if (ct->nwatch == 0)
 		return;
 	buf_reset(&ct->scratch);

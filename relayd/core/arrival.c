@@ -8,6 +8,7 @@
 #include "place.h"
 #include "pressure.h"
 #include "session.h"
+#include "stage.h"
 
 /* What an event tells of its conversation. */
 struct origin {
@@ -260,6 +261,9 @@ arrival_event(struct gateway *gw, const struct arrival *in)
 		return "it does not fit into the journal";
 	if (!pressure_room(gw, in->line.len)) {
 		gw->count.events_left++;
+		if (arrival_cid(gw, &gw->core->doc, in->buffer_id, scratch,
+			&cid) == NULL)
+			stage_note_cid(gw, STAGE_LEFT, &cid);
 		return NULL;
 	}
 	if (arrival_cid(gw, &gw->core->doc, in->buffer_id, scratch,

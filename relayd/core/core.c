@@ -9,6 +9,7 @@
 #include "agent.h"
 #include "core.h"
 #include "place.h"
+#include "stage.h"
 
 struct core *
 core_new(const struct core_io *io, void *arg, const unsigned char random[32],
@@ -281,7 +282,9 @@ core_gateway_add(struct core *c, uint32_t index,
 	outbound_init(gw);
 	egress_init(&gw->egress, &c->key);
 	prompt_init(gw);
+	stage_init(gw);
 	if (delivery_init(gw, memory) == -1) {
+		stage_free(gw);
 		free_conf(&gw->conf);
 		free(gw);
 		return NULL;
@@ -400,6 +403,7 @@ core_gateway_remove(struct gateway *gw)
 	wire_free(gw);
 	outbound_free(gw);
 	delivery_free(gw);
+	stage_free(gw);
 	egress_free(&gw->egress);
 	prompt_free(gw);
 	free_conf(&gw->conf);

@@ -27,6 +27,7 @@
 #include "outbound.h"
 #include "prompt.h"
 #include "span.h"
+#include "stage.h"
 #include "timer.h"
 #include "wire.h"
 
@@ -103,6 +104,9 @@ struct core_io {
 	/* A line went by; called only while gw->taps > 0. */
 	void (*tap)(
 	    void *arg, struct gateway *gw, enum tap_dir dir, struct span line);
+	/* An event went a stage on; called only while gw->followers > 0. */
+	void (*stage)(
+	    void *arg, struct gateway *gw, const struct stage_step *step);
 };
 
 struct identity {
@@ -193,7 +197,9 @@ struct gateway {
 	struct prompts prompts;
 	struct agent_list agents;
 	uint32_t nagent, agent_number;
-	uint32_t taps;
+	uint32_t taps;	    /* who is told of lines */
+	uint32_t followers; /* who is told of stages */
+	struct stages stages;
 	uint32_t skipped;	    /* identities without a hello, bits */
 	uint32_t greeted;	    /* those whose hello this connection had */
 	struct gateway *next_dirty; /* has lines to frame when the turn ends */

@@ -15,6 +15,7 @@
 #include "place.h"
 #include "pressure.h"
 #include "quarantine.h"
+#include "stage.h"
 
 /* Structs that are kept for the next event: some windows of a common size. */
 #define SPARE_MAX 512
@@ -130,9 +131,10 @@ describe(struct delivery *d, struct record *r, const struct record_info *info)
 	d->cidlen = (uint16_t)info->cid.len;
 	d->line = info->line.p;
 	d->linelen = (uint32_t)info->line.len;
-	d->plain = info->plain;
-	d->forward = info->forward;
+	d->plain = info->plain != 0;
+	d->forward = info->forward != 0;
 	d->tried = info->tried;
+	d->gives = info->tried;
 	d->suspect = info->suspect;
 	d->attempts = info->attempts;
 	d->aside_at = info->aside_at;
@@ -174,6 +176,7 @@ recover(void *arg, struct record *r, const struct record_info *info)
 		delivery_drop(gw, d);
 		return;
 	}
+	stage_note_found(gw, d, info);
 	if (s == NULL) {
 		quarantine_found(gw, d);
 		return;
@@ -290,9 +293,11 @@ delivery_replayed(struct gateway *gw, const struct cid *cid)
 	if ((d = find_cid(gw, cid)) != NULL) {
 		if (!d->ordered)
 			order_enter(gw, d);
-	} else if (seen_has(&gw->delivery.journal.seen, cid->hash))
+		stage_note(gw, STAGE_REPLAYED, d, NULL);
+	} else if (seen_has(&gw->delivery.journal.seen, cid->hash)) {
+		stage_note_cid(gw, STAGE_REPLAYED, cid);
 		order_place(gw, cid);
-	else
+	} else
 		return 0;
 	gw->count.replays++;
 	return 1;
@@ -304,8 +309,10 @@ delivery_salvage(struct gateway *gw, const struct cid *cid)
 	if (cid->text.len == 0 || !link_is_up(gw) || gw->delivery.closed)
 		return;
 	/* An agent may have what came whole before. */
-	if (!delivery_replayed(gw, cid))
+	if (!delivery_replayed(gw, cid)) {
+		stage_note_cid(gw, STAGE_SKIPPED, cid);
 		order_place(gw, cid);
+	}
 }
 
 size_t
@@ -353,9 +360,13 @@ delivery_admit(struct gateway *gw, const struct delivery_event *ev)
 		delivery_drop(gw, d);
 		for (i = 0; i < ev->n; i++)
 			len += ev->piece[i].len;
-		gw->count.events_left += !pressure_room(gw, len);
+		if (!pressure_room(gw, len)) {
+			gw->count.events_left++;
+			stage_note_cid(gw, STAGE_LEFT, &ev->cid);
+		}
 		return;
 	}
+	stage_note(gw, STAGE_ARRIVED, d, NULL);
 	delivery_open(gw, d, ev->session);
 	if (d->cidlen > 0)
 		order_enter(gw, d);
@@ -405,6 +416,7 @@ delivery_taken(struct gateway *gw, struct delivery *d)
 void
 delivery_discard(struct gateway *gw, struct delivery *d)
 {
+	stage_note(gw, STAGE_DISCARDED, d, d->agent);
 	place_take(d);
 	delivery_taken(gw, d);
 }
@@ -478,6 +490,7 @@ delivery_ack(struct agent *a, struct span buffer_id)
 	oldest = d == TAILQ_FIRST(&a->inflight);
 	if ((next = TAILQ_NEXT(d, entry)) != NULL)
 		seen_soon(&gw->delivery.journal.seen, next->by_cid.hash);
+	stage_note(gw, STAGE_ACKNOWLEDGED, d, a);
 	place_take(d);
 	place_relieved(a);
 	a->acked++;
@@ -550,49 +563,4 @@ delivery_interrupt(struct gateway *gw, struct span line, struct span key)
 	TAILQ_FOREACH (a, &gw->agents, entry)
 		if (a->state == AGENT_READY)
 			(void)agent_line(a, &line, 1);
-}
-
-uint64_t
-delivery_oldest(const struct gateway *gw)
-{
-	const struct delivery *d, *first = TAILQ_FIRST(&gw->delivery.unplaced);
-	const struct agent *a;
-	uint64_t at = first == NULL ? UINT64_MAX : first->arrived;
-
-	TAILQ_FOREACH (a, &gw->agents, entry) {
-		TAILQ_FOREACH (d, &a->inflight, entry)
-			if (d->arrived < at)
-				at = d->arrived;
-		d = TAILQ_FIRST(&a->queued);
-		if (d != NULL && d->arrived < at)
-			at = d->arrived;
-	}
-	return at == UINT64_MAX ? 0 : gw->core->now - at;
-}
-
-void
-delivery_sessions(struct gateway *gw,
-    void (*fn)(void *arg, const struct session *s), void *arg)
-{
-	const struct delivery_state *ds = &gw->delivery;
-	struct session *s;
-	struct delivery *d;
-	struct hnode *n;
-	uint32_t i;
-
-	for (i = 0; i < ds->by_id.nbucket; i++)
-		for (n = ds->by_id.bucket[i]; n != NULL; n = n->next) {
-			d = (struct delivery *)(void *)((char *)n -
-			    offsetof(struct delivery, by_id));
-			if (d->session != NULL &&
-			    d->arrived < d->session->oldest)
-				d->session->oldest = d->arrived;
-		}
-	for (i = 0; i < ds->sessions.nbucket; i++)
-		for (n = ds->sessions.bucket[i]; n != NULL; n = n->next) {
-			s = (struct session *)(void *)((char *)n -
-			    offsetof(struct session, node));
-			fn(arg, s);
-			s->oldest = UINT64_MAX;
-		}
 }

@@ -60,12 +60,13 @@ struct delivery {
 	uint32_t linelen;
 	uint16_t cidlen; /* 0: none */
 	uint8_t inflight, ordered, done;
-	uint8_t keyed;	  /* in by_cid */
-	uint8_t plain;	  /* cid needs no escape in JSON */
-	uint8_t forward;  /* a passthrough_forward */
-	uint8_t tried;	  /* an agent had it before */
-	uint8_t suspect;  /* in flight when an agent ended uncleanly */
-	uint8_t attempts; /* of these, alone in flight */
+	uint8_t keyed;	   /* in by_cid */
+	uint8_t plain : 1, /* cid needs no escape in JSON */
+	    forward : 1;   /* a passthrough_forward */
+	uint8_t gives;	   /* times an agent had it, as far as we know */
+	uint8_t tried;	   /* an agent had it before */
+	uint8_t suspect;   /* in flight when an agent ended uncleanly */
+	uint8_t attempts;  /* of these, alone in flight */
 	uint8_t aside;
 };
 

@@ -6,6 +6,7 @@
 #include "core.h"
 #include "order.h"
 #include "pressure.h"
+#include "stage.h"
 
 static struct span
 cid_of(const struct delivery *d)
@@ -49,7 +50,11 @@ pass(struct gateway *gw, struct delivery *d)
 
 	TAILQ_REMOVE(q, d, order);
 	d->ordered = 0;
-	if (send_ack(gw, d) == 0 || !gw->wire.open || gw->wire.close_sent)
+	if (send_ack(gw, d) == 0) {
+		stage_note(gw, STAGE_TOLD, d, NULL);
+		return 0;
+	}
+	if (!gw->wire.open || gw->wire.close_sent)
 		return 0;
 	TAILQ_INSERT_HEAD(q, d, order);
 	d->ordered = 1;
@@ -129,6 +134,7 @@ order_place(struct gateway *gw, const struct cid *cid)
 	/* Without memory the connector repeats it. */
 	if (d == NULL)
 		return;
+	d->by_cid.hash = cid->hash[0];
 	order_enter(gw, d);
 	order_flush(gw);
 	pressure_check(gw);
@@ -158,6 +164,9 @@ order_replace(struct gateway *gw, struct delivery *d)
 	if (!d->ordered)
 		return;
 	if ((k = keeper(gw, cid_of(d), d->plain)) != NULL) {
+		k->epoch = d->epoch;
+		k->seq = d->seq;
+		k->by_cid.hash = d->by_cid.hash;
 		k->ordered = 1;
 		TAILQ_INSERT_BEFORE(d, k, order);
 	}

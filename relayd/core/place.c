@@ -12,6 +12,7 @@
 #include "core.h"
 #include "place.h"
 #include "pressure.h"
+#include "stage.h"
 
 /* A session of a platform that no identity fronts: any agent may have it. */
 #define ANY_PLATFORM 0xffff
@@ -395,9 +396,12 @@ set_inflight(struct agent *a, struct delivery *d)
 	a->inflight_bytes += d->linelen;
 	d->inflight = 1;
 	d->given = gw->core->now;
+	if (d->gives < UINT8_MAX)
+		d->gives++;
 	gw->count.redelivered += d->tried;
 	gw->count.delivered++;
 	a->delivered++;
+	stage_note(gw, STAGE_DELIVERED, d, a);
 	if (!timer_armed(&a->ack_timer))
 		timer_set(&gw->core->timers, &a->ack_timer,
 		    d->given + a->ack_timeout_ms);
@@ -495,6 +499,8 @@ place_back(struct agent *a, int inflight)
 
 	while ((inflight && (d = TAILQ_FIRST(&a->inflight)) != NULL) ||
 	    (d = TAILQ_FIRST(&a->queued)) != NULL) {
+		if (d->inflight)
+			stage_note(gw, STAGE_RETURNED, d, a);
 		place_take(d);
 		if (!d->session->pinned)
 			unassign(a, d->session);

@@ -9,6 +9,7 @@
 #include "place.h"
 #include "pressure.h"
 #include "quarantine.h"
+#include "stage.h"
 
 /* Agents that may end with an event alone in flight: more than an update that
  * goes wrong, or a machine short of memory, takes. */
@@ -71,6 +72,7 @@ put_aside(struct gateway *gw, struct delivery *d)
 	d->aside_at = core_unix_ms(gw->core);
 	delivery_mark(gw, d);
 	delivery_unkey(gw, d);
+	stage_note(gw, STAGE_ASIDE, d, NULL);
 	order_replace(gw, d);
 	gw->count.aside++;
 	core_remark(gw, LOG_WARNING, "aside",
@@ -180,6 +182,7 @@ quarantine_requeue(struct gateway *gw, struct span buffer_id)
 	d->attempts = 0;
 	delivery_mark(gw, d); /* aside_at stays: its id is acknowledged */
 	gw->count.requeued++;
+	stage_note(gw, STAGE_REQUEUED, d, NULL);
 	if (blocking)
 		d->session->blocked = 0;
 	else
@@ -197,9 +200,11 @@ quarantine_drop(struct gateway *gw, struct span buffer_id)
 	if (d != NULL && is_blocking(d)) {
 		TAILQ_REMOVE(&ds->unplaced, d, entry);
 		d->session->blocked = 0;
+		stage_note(gw, STAGE_DROPPED, d, NULL);
 		delivery_taken(gw, d);
 	} else if (d != NULL && d->aside) {
 		unlist(gw, d);
+		stage_note(gw, STAGE_DROPPED, d, NULL);
 		htab_del(&ds->by_id, &d->by_id);
 		journal_done(&ds->journal, d->rec, NULL);
 		delivery_drop(gw, d);

@@ -126,6 +126,15 @@ on_tap(void *arg, struct gateway *gw, enum tap_dir dir, struct span line)
 	CHECK(memchr(line.p, '\n', line.len) == NULL);
 }
 
+static void
+on_stage(void *arg, struct gateway *gw, const struct stage_step *step)
+{
+	(void)arg;
+	CHECK(gw->followers > 0 && step->stage < STAGE_COUNT);
+	CHECK(step->seq != 0 || step->key != 0);
+	CHECK(step->cid.len <= LIMIT_BUFFER_ID);
+}
+
 static const struct core_io world_io = {
     .dial = asked_dial,
     .tls = asked_tls,
@@ -144,6 +153,7 @@ static const struct core_io world_io = {
     .wish_done = on_wish_done,
     .journal_sync = on_output,
     .tap = on_tap,
+    .stage = on_stage,
 };
 
 void

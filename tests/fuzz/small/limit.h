@@ -25,6 +25,8 @@
 #define LIMIT_CHATS 3
 #undef LIMIT_SEEN
 #define LIMIT_SEEN 256
+#undef LIMIT_STAGES
+#define LIMIT_STAGES 32
 #undef LIMIT_SESSIONS
 #define LIMIT_SESSIONS 6
 
