@@ -96,11 +96,11 @@
  * that the connector's replay goes on. */
 #define LIMIT_BUFFER_ID_REFUSED 4096
 /*
- * Stages of events whose times one gateway remembers, the last ones: those of
- * 256 common events, an hour of a busy chat, in 40 KiB, which a gateway
- * without events does not have.
+ * Moments of events that one gateway remembers, the last ones: a common event
+ * has two or three, so those of some 200 events, an hour of a busy chat.  They
+ * take 20 KiB, which a gateway without events does not have.
  */
-#define LIMIT_STAGES 1024
+#define LIMIT_STAGES 512
 /* Sessions remembered without open events, least recently used out: placement
  * alone depends on them. */
 #define LIMIT_SESSIONS 65536

@@ -15,7 +15,7 @@
 #include "place.h"
 #include "pressure.h"
 #include "quarantine.h"
-#include "stage.h"
+#include "stage_note.h"
 
 /* Structs that are kept for the next event: some windows of a common size. */
 #define SPARE_MAX 512
@@ -366,7 +366,7 @@ delivery_admit(struct gateway *gw, const struct delivery_event *ev)
 		}
 		return;
 	}
-	stage_note(gw, STAGE_ARRIVED, d, NULL);
+	stage_reach(gw, STAGE_ARRIVED, d, NULL);
 	delivery_open(gw, d, ev->session);
 	if (d->cidlen > 0)
 		order_enter(gw, d);
@@ -490,7 +490,7 @@ delivery_ack(struct agent *a, struct span buffer_id)
 	oldest = d == TAILQ_FIRST(&a->inflight);
 	if ((next = TAILQ_NEXT(d, entry)) != NULL)
 		seen_soon(&gw->delivery.journal.seen, next->by_cid.hash);
-	stage_note(gw, STAGE_ACKNOWLEDGED, d, a);
+	stage_reach(gw, STAGE_ACKNOWLEDGED, d, a);
 	place_take(d);
 	place_relieved(a);
 	a->acked++;

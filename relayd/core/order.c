@@ -6,7 +6,7 @@
 #include "core.h"
 #include "order.h"
 #include "pressure.h"
-#include "stage.h"
+#include "stage_note.h"
 
 static struct span
 cid_of(const struct delivery *d)
@@ -51,7 +51,7 @@ pass(struct gateway *gw, struct delivery *d)
 	TAILQ_REMOVE(q, d, order);
 	d->ordered = 0;
 	if (send_ack(gw, d) == 0) {
-		stage_note(gw, STAGE_TOLD, d, NULL);
+		stage_reach(gw, STAGE_TOLD, d, NULL);
 		return 0;
 	}
 	if (!gw->wire.open || gw->wire.close_sent)

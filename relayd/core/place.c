@@ -12,7 +12,7 @@
 #include "core.h"
 #include "place.h"
 #include "pressure.h"
-#include "stage.h"
+#include "stage_note.h"
 
 /* A session of a platform that no identity fronts: any agent may have it. */
 #define ANY_PLATFORM 0xffff
@@ -401,7 +401,7 @@ set_inflight(struct agent *a, struct delivery *d)
 	gw->count.redelivered += d->tried;
 	gw->count.delivered++;
 	a->delivered++;
-	stage_note(gw, STAGE_DELIVERED, d, a);
+	stage_reach(gw, STAGE_DELIVERED, d, a);
 	if (!timer_armed(&a->ack_timer))
 		timer_set(&gw->core->timers, &a->ack_timer,
 		    d->given + a->ack_timeout_ms);

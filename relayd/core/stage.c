@@ -6,18 +6,12 @@
 #include <stdlib.h>
 
 #include "core.h"
-#include "stage.h"
+#include "stage_note.h"
 
-_Static_assert(
-    (LIMIT_STAGES & (LIMIT_STAGES - 1)) == 0, "the ring's index is masked");
-
-struct stage_mark {
-	int64_t at;
-	uint64_t epoch, seq, key;
-	uint32_t agent;
-	uint8_t stage, attempt, tried;
-	uint8_t kept; /* ARRIVED: and it stands in the journal */
-};
+/* Those that an agent has to do with. */
+#define OF_AGENT                                                  \
+	(STAGE_BIT(STAGE_DELIVERED) | STAGE_BIT(STAGE_RETURNED) | \
+	    STAGE_BIT(STAGE_ACKNOWLEDGED) | STAGE_BIT(STAGE_DISCARDED))
 
 void
 stage_init(struct gateway *gw)
@@ -32,14 +26,11 @@ stage_free(struct gateway *gw)
 	gw->stages.mark = NULL;
 }
 
-/* The next place of the ring; NULL without memory. */
-static struct stage_mark *
-next_mark(struct stages *s)
+int
+stage_begin(struct stages *s)
 {
-	if (s->mark == NULL &&
-	    (s->mark = calloc(LIMIT_STAGES, sizeof(*s->mark))) == NULL)
-		return NULL;
-	return &s->mark[s->count++ & (LIMIT_STAGES - 1)];
+	s->mark = calloc(LIMIT_STAGES, sizeof(*s->mark));
+	return s->mark == NULL ? -1 : 0;
 }
 
 static struct stage_step
@@ -52,21 +43,30 @@ step_of(const struct stage_mark *m)
 	    .key = m->key,
 	    .agent = m->agent,
 	    .attempt = m->attempt,
-	    .tried = m->tried};
+	    .tried = (m->more & STAGE_TRIED) != 0};
 }
 
-/* Hand it to fn; that it arrived and that it was written down are one mark. */
+/* Hand a step and those that followed with it to fn.  What arrived was written
+ * down before anything else happened. */
 static void
-hand(const struct stage_step *step, int kept,
+hand(const struct gateway *gw, const struct stage_step *step, unsigned more,
     void (*fn)(void *arg, const struct stage_step *step), void *arg)
 {
-	struct stage_step second = *step;
+	struct stage_step one = *step;
+	unsigned stage;
 
-	fn(arg, step);
-	if (step->stage != STAGE_ARRIVED || !kept)
-		return;
-	second.stage = STAGE_JOURNALLED;
-	fn(arg, &second);
+	more |= STAGE_BIT(step->stage);
+	if (step->stage == STAGE_ARRIVED && gw->delivery.journal.mem != NULL)
+		more |= STAGE_BIT(STAGE_JOURNALLED);
+	for (stage = 0; stage < STAGE_COUNT; stage++) {
+		if ((more & STAGE_BIT(stage)) == 0)
+			continue;
+		one.stage = (enum stage)stage;
+		one.agent =
+		    (OF_AGENT & STAGE_BIT(stage)) != 0 ? step->agent : 0;
+		one.agent_name = one.agent != 0 ? step->agent_name : NULL;
+		fn(arg, &one);
+	}
 }
 
 static void
@@ -77,50 +77,40 @@ tell_world(void *arg, const struct stage_step *step)
 	gw->core->io->stage(gw->core->arg, gw, step);
 }
 
-static void
-tell(struct gateway *gw, const struct stage_mark *m, struct span cid,
+void
+stage_tell(struct gateway *gw, enum stage stage, struct span cid,
     const struct agent *a)
 {
-	struct stage_step step = step_of(m);
+	const struct stages *s = &gw->stages;
+	struct stage_step step =
+	    step_of(&s->mark[(s->count - 1) & (LIMIT_STAGES - 1)]);
 
+	step.stage = stage;
 	step.cid = cid;
 	step.agent_name = a == NULL ? NULL : a->name;
-	hand(&step, m->kept, tell_world, gw);
+	hand(gw, &step, 0, tell_world, gw);
 }
 
 void
 stage_note(struct gateway *gw, enum stage stage, const struct delivery *d,
     const struct agent *a)
 {
-	struct stage_mark *m = next_mark(&gw->stages);
-
-	if (m == NULL)
-		return;
-	m->at = core_unix_ms(gw->core);
-	m->epoch = d->epoch;
-	m->seq = d->seq;
-	m->key = d->by_cid.hash;
-	m->agent = a == NULL ? 0 : a->number;
-	m->stage = (uint8_t)stage;
-	m->attempt = stage == STAGE_DELIVERED ? d->gives : d->attempts;
-	m->tried = d->tried;
-	m->kept = gw->delivery.journal.mem != NULL;
-	if (gw->followers > 0)
-		tell(gw, m, (struct span){d->cid, d->cidlen}, a);
+	stage_reach(gw, stage, d, a);
 }
 
 void
 stage_note_cid(struct gateway *gw, enum stage stage, const struct cid *cid)
 {
-	struct stage_mark *m;
+	struct stages *s = &gw->stages;
 
-	if (cid->text.len == 0 || (m = next_mark(&gw->stages)) == NULL)
+	if (cid->text.len == 0 || (s->mark == NULL && stage_begin(s) == -1))
 		return;
-	*m = (struct stage_mark){.at = core_unix_ms(gw->core),
-	    .key = cid->hash[0],
-	    .stage = (uint8_t)stage};
+	s->mark[s->count++ & (LIMIT_STAGES - 1)] =
+	    (struct stage_mark){.at = core_unix_ms(gw->core),
+		.key = cid->hash[0],
+		.stage = (uint8_t)stage};
 	if (gw->followers > 0)
-		tell(gw, m, cid->text, NULL);
+		stage_tell(gw, stage, cid->text, NULL);
 }
 
 void
@@ -139,7 +129,7 @@ stage_note_found(struct gateway *gw, const struct delivery *d,
 	for (i = first; i < s->count; i++) {
 		m = &s->mark[i & (LIMIT_STAGES - 1)];
 		m->at = i == first ? info->arrived : info->aside_at;
-		m->tried = 0;
+		m->more &= (uint16_t)~STAGE_TRIED;
 	}
 	stage_note(gw, STAGE_RECOVERED, d, NULL);
 }
@@ -277,7 +267,7 @@ each_of_record(const struct reading *r, int has_aside)
 	journal_info(d->rec, &info);
 	step.cid = info.cid;
 	step.at = info.arrived;
-	hand(&step, j->mem != NULL, r->fn, r->arg);
+	hand(r->gw, &step, 0, r->fn, r->arg);
 	if (d->epoch != j->epoch) {
 		step.stage = STAGE_RECOVERED;
 		step.at = r->gw->stages.began;
@@ -317,7 +307,7 @@ each_of_ring(const struct reading *r)
 		step = step_of(m);
 		if (m->agent != 0)
 			step.agent_name = name_of(r->gw, m->agent);
-		hand(&step, m->kept, r->fn, r->arg);
+		hand(r->gw, &step, m->more, r->fn, r->arg);
 	}
 }
 
@@ -330,7 +320,8 @@ has(const struct stages *s, const struct stage_id *id, enum stage stage)
 
 	for (i = oldest(s); i < s->count; i++) {
 		m = mark_at(s, i);
-		if (m->stage == stage && same(id, m->epoch, m->seq, m->key))
+		if ((m->stage == stage || (m->more & STAGE_BIT(stage)) != 0) &&
+		    same(id, m->epoch, m->seq, m->key))
 			return 1;
 	}
 	return 0;

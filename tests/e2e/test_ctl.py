@@ -241,7 +241,7 @@ def test_tap_shows_content_only_when_asked(relayd, connector, tap):
     for stream in (plain, full, as_json):
         assert not RAW.search("\n".join(stream.lines))
     documents = [json.loads(line) for line in as_json.lines]
-    inbound = [d for d in documents if d["type"] == "inbound"]
+    inbound = [d for d in documents if d.get("type") == "inbound"]
     assert [d["tap"] for d in inbound] == ["from_connector", "to_agent"]
     assert all(d["line"]["event"]["text"] == words for d in inbound)
     assert inbound[0]["bytes"] > 100 and inbound[0]["gateway"] == "main"
@@ -410,7 +410,7 @@ def test_abbreviations(relayd, args):
 
 
 @pytest.mark.parametrize("args, words", [
-    (["s"], "status show send"), (["frobnicate"], "status explain show watch wait tap"),
+    (["s"], "status show send"), (["frobnicate"], "status explain show watch wait tap trace"),
     (["show", "x"], "gateways agents sessions processes"), (["show"], "too few"),
     ([""], "status explain show watch"), (["status", "a", "b"], "too many"),
     (["send"], "CHAT_ID"), (["tap", "--contents"], "--content"),

@@ -453,7 +453,7 @@ step_tap(struct world *w, struct span arg)
 	w->gw->followers = digit(&arg) % 2;
 }
 
-struct told {
+struct account {
 	struct stage_sum sum;
 	unsigned n;
 };
@@ -461,7 +461,7 @@ struct told {
 static void
 hear_stage(void *arg, const struct stage_step *step)
 {
-	struct told *t = arg;
+	struct account *t = arg;
 
 	CHECK(stage_word(step->stage)[0] != '\0');
 	stage_add(&t->sum, step);
@@ -472,7 +472,7 @@ hear_stage(void *arg, const struct stage_step *step)
 static void
 ask_stages(struct world *w, struct span id)
 {
-	struct told t = {.n = 0};
+	struct account t = {.n = 0};
 	char why[STAGE_WHY];
 	struct stage_id at;
 

@@ -371,6 +371,7 @@ test_older_than_the_ring(void **state)
 		(void)snprintf(id, sizeof(id), "n%d", i);
 		(void)snprintf(text, sizeof(text), "<%d>", i);
 		world_event(w, id, "c3", text);
+		world_time(w, 1);
 		agent_acks(a, text);
 		buf_reset(&w->lines);
 		assert_non_null(strstr(told(w, id), "= acknowledged+"));
