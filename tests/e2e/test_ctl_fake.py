@@ -58,7 +58,8 @@ def dead_pid():
 
 @pytest.mark.parametrize("args, text", [
     ([], "which command?"),
-    (["nonsense"], "status explain show watch wait tap trace send action agent"),
+    (["nonsense"],
+     "status explain show watch wait tap trace send action agent"),
     (["s"], "status show send"),
     (["show"], "too few arguments"),
     (["show", "nonsense"], "gateways agents sessions processes"),
@@ -79,8 +80,8 @@ def test_usage(rundir, args, text):
 def test_help_names_every_command(rundir):
     done = run(rundir, "help")
     assert done.returncode == 0
-    for name in ("status", "show", "watch", "tap", "trace", "send", "agent", "reload",
-                 "check", "version"):
+    for name in ("status", "show", "watch", "tap", "trace", "send", "agent",
+                 "reload", "check", "version"):
         assert f"\n  {name} " in done.stdout
         one = run(rundir, "help", name)
         assert one.returncode == 0 and f" {name}" in one.stdout
