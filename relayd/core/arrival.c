@@ -262,7 +262,7 @@ arrival_event(struct gateway *gw, const struct arrival *in)
 	if (!pressure_room(gw, in->line.len)) {
 		gw->count.events_left++;
 		if (arrival_cid(gw, &gw->core->doc, in->buffer_id, scratch,
-			&cid) == NULL)
+			sizeof(scratch), &cid) == 0)
 			stage_note_cid(gw, STAGE_LEFT, &cid);
 		return NULL;
 	}
