@@ -30,6 +30,9 @@ COUNTERS = {"ok": True, "now": 1.5, "gateways": [
     {"name": "main", "state": "connected", "for_s": 1, "reason": "",
      "agents": 0, "unacknowledged": 0, "waiting": 0, "oldest_s": 0,
      "counters": {"dials": 1}}]}
+TRACED = {"ok": True, "now": 1.5, "gateway": "main", "bufferId": "b1",
+          "connector_id": None, "stages": [{"stage": "arrived", "at": 1.25}],
+          "complete": True, "state": "waiting", "reason": "so", **MORE}
 SENT = {"ok": True, "result": {"success": True, "message_id": "m1"}}
 DONE = {"ok": True, "events": 1, "text": "done", "gateway": "main", **MORE}
 CREDENTIALS = {"ok": True, "schema": "relayauthd.credentials/1",
@@ -71,6 +74,7 @@ ASKING = [
     Case("show", "credentials", reply=CREDENTIALS, sock="auth.sock"),
     Case("watch", end=1, streams=[CHANGE, CHANGE]),
     Case("tap", end=1, streams=[TAPPED, {"tap": "lost", "n": 3, **MORE}]),
+    Case("trace", "b1", reply=TRACED),
     Case("wait", "--for", "connected,idle,dormant", reply=document()),
     Case("send", "c1", "text", reply=SENT),
     Case("action", "main", '{"op":"send"}', reply=SENT),
@@ -80,6 +84,8 @@ ASKING = [
     Case("requeue", "main", "all"),
     Case("drop", "main", "all", "-y"),
     Case("reload"),
+    Case("log", reply={"ok": True, "level": "info", "configured": "info",
+                       "format": "logfmt", **MORE}),
     Case("enroll", "main", "--token-file", "-", sock="auth.sock",
          stdin="et-token\n"),
     Case("import", "main", "-", sock="auth.sock",
@@ -87,7 +93,7 @@ ASKING = [
     Case("forget", "main", "-y", sock="auth.sock"),
 ]
 # Those for which relayd is not asked, or not with a line of control.sock.
-OTHERS = {"agent", "check", "help", "version"}
+OTHERS = {"agent", "bundle", "check", "help", "serve", "version"}
 COMMANDS = sorted({case.args[0] for case in ASKING} | OTHERS)
 
 
@@ -171,7 +177,10 @@ def test_status(rundir, code, as_json):
 def test_not_running(rundir, case):
     for more in ((), ("--json",)):
         done = ended(call(rundir, case, *more), case.args[0], 3)
-        assert done.stdout == "" and "not running" in done.stderr
+        assert "not running" in done.stderr
+        # An explanation there is all the same.
+        assert (done.stdout == "") is (case.args[0] != "explain" or
+                                       more != ()), done
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -264,6 +273,33 @@ def test_check(rundir, public_dir):
                      "check", code)
         assert json.loads(done.stdout)["ok"] is (code == 0)
         assert done.stdout.count("\n") == 1
+
+
+def test_bundle(rundir, public_dir):
+    path = public_dir / "bundle.txt"
+    words = ["bundle", "-f", str(public_dir / "none.yaml"), str(path)]
+    ended(run(rundir, *words), "bundle", 0)
+    done = ended(run(rundir, *words), "bundle", 1)
+    assert str(path) in done.stderr
+
+
+def test_serve(rundir):
+    def listens(port):
+        return subprocess.Popen(
+            [CTL, "-r", str(rundir), "serve", "--listen", f"127.0.0.1:{port}"],
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    with listens(0) as server:
+        line = next(l for l in server.stderr if "event=listening" in l)
+        port = re.search(r"127\.0\.0\.1:(\d+)", line)[1]
+        with listens(port) as second:
+            said = second.communicate(timeout=TIMEOUT_S)[1]
+        ended(subprocess.CompletedProcess(
+            second.args, second.returncode, "", said), "serve", 1)
+        server.terminate()
+        said = server.communicate(timeout=TIMEOUT_S)[1]
+        ended(subprocess.CompletedProcess(
+            server.args, server.returncode, "", said), "serve", 0)
 
 
 def test_help_and_version(rundir):

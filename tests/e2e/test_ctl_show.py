@@ -277,6 +277,8 @@ def synopses():
     found, shown = {}, set()
     for name, rest in re.findall(r"^\.It Cm (\w+)\b(.*)$", manual, re.M):
         words = rest.split()
+        if words[:1] == ["Ta"]:     # the table of exit statuses
+            continue
         if name == "show":
             shown.add(words.pop(0))
         options, arguments = found.setdefault(name, (set(), set()))

@@ -76,7 +76,7 @@ def test_each_process_is_in_the_threat_model():
     text = (ROOT / "docs/threat-model.md").read_text()
     roles = re.findall(r'\.name = "(\w+)"',
                        (ROOT / "common/role.c").read_text())
-    assert len(roles) == 5
+    assert len(roles) == 6
     for role in roles:
         name = "relay-authd" if role == "authd" else role
         assert re.search(rf"^### (The |An )?{name}$", text, re.M), role
