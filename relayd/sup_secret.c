@@ -226,9 +226,9 @@ want_identity(
 	else if (g->token.file == NULL)
 		failed(c, "identity_token",
 		    "neither a file nor a variable of the environment");
-	else if ((c->fd = open_checked(g->token.file,
-		      role_row(ROLE_AUTHD)->user, SECRET_FILE_TOKEN, why,
-		      sizeof(why))) == -1)
+	else if ((c->fd =
+			 open_checked(g->token.file, role_row(ROLE_AUTHD)->user,
+			     SECRET_FILE_TOKEN, why, sizeof(why))) == -1)
 		failed(c, g->token.file, why);
 }
 

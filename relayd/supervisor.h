@@ -148,9 +148,9 @@ struct supervisor {
 	struct sup_paths paths;
 	struct sup_env env;
 	int64_t conf_taken; /* Unix seconds, when the plan was */
-	int debug;     /* -d: the configuration does not lower the level */
-	int level;     /* what an operator asked for; -1: nothing */
-	int logged_at; /* what all were told; -1: nothing yet */
+	int debug;	    /* -d: the configuration does not lower the level */
+	int level;	    /* what an operator asked for; -1: nothing */
+	int logged_at;	    /* what all were told; -1: nothing yet */
 	struct log_repeats *repeats;
 	enum sup_phase phase;
 	struct sup_child child[ROLE_KEPT]; /* [ROLE_SUPERVISOR] is ourselves */
