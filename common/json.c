@@ -432,6 +432,7 @@ json_parse(
 	doc->text = text;
 	doc->nnodes = 0;
 	doc->full = 0;
+	doc->picked = 0;
 	doc->fulloff = 0;
 	doc->err = NULL;
 	doc->erroff = 0;

@@ -12,6 +12,8 @@
 #include "buf.h"
 #include "span.h"
 
+struct hash_key;
+
 enum json_type {
 	JSON_NONE, /* absent */
 	JSON_NULL,
@@ -57,6 +59,7 @@ struct json_doc {
 	const char *text; /* the caller's, must outlive the doc */
 	uint32_t nnodes;
 	uint8_t full;	  /* the node table ran out: lookups may miss members */
+	uint8_t picked;	  /* by json_pick: the root's wanted members alone */
 	uint32_t fulloff; /* when full: the first value that has no node */
 	const char *err;  /* why json_parse failed, a static English phrase */
 	size_t erroff;	  /* at which byte */
@@ -121,6 +124,18 @@ int json_is_word(struct span s);
  */
 int json_enter(const struct json_doc **doc, int *node, struct json_doc *part);
 
+/*
+ * The same for an object of any number of members, none of which may be there
+ * twice.  Where there are more than a doc keeps, `part` has those of the wanted
+ * names and says of all others that they are absent.  The key is for hashing
+ * the names; memory is needed for the time of the call, a few bytes for each
+ * byte of the object.  NULL, or a phrase: twice, no memory.  What is no object
+ * stays where it is.
+ */
+const char *
+json_pick(const struct json_doc **doc, int *node, struct json_doc *part,
+    const struct hash_key *key, const struct json_want *want, size_t nwant);
+
 /* One member by its decoded key, or -1: absent, there twice, or not to be
  * told because the node table ran out within the object. */
 int json_get(const struct json_doc *doc, int parent, const char *name);
@@ -140,6 +155,10 @@ int json_next(const struct json_doc *doc, int node);
  * *elem set, 0 at the end, -1 when `array` is no array or is damaged.
  */
 int json_each(struct span array, size_t *pos, struct span *elem);
+/* The same of the members of an object: the bytes between the key's quotes,
+ * still escaped, and the value. */
+int json_each_member(
+    struct span object, size_t *pos, struct span *key, struct span *value);
 
 /* The raw bytes of a node's value; absent span for node -1. */
 struct span json_raw(const struct json_doc *doc, int node);

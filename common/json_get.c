@@ -213,6 +213,8 @@ is_complete(const struct json_doc *doc, int parent)
 
 	if (doc->full && n->val + n->vallen > doc->fulloff)
 		return 0;
+	if (doc->picked && parent == JSON_ROOT)
+		return 1;
 	if (json_first(doc, parent) != -1)
 		return 1;
 	/* No member: because there is none, or below keep_depth. */
@@ -485,29 +487,60 @@ skip_value(const char *p, const char *end)
 	return NULL;
 }
 
-int
-json_each(struct span array, size_t *pos, struct span *elem)
+/* The next element of the container, which is of the kind of those brackets.
+ * A member's element begins with its key. */
+static int
+each(struct span text, const char brackets[2], size_t *pos, struct span *elem)
 {
 	const char *p, *end, *q;
 
-	if (array.len < 2 || array.p[0] != '[' || *pos >= array.len)
+	if (text.len < 2 || text.p[0] != brackets[0] || *pos >= text.len)
 		return -1;
-	p = array.p + *pos;
-	end = array.p + array.len;
-	if (*pos > 0 && *p == ']')
+	p = text.p + *pos;
+	end = text.p + text.len;
+	if (*pos > 0 && *p == brackets[1])
 		return 0;
 	/* At the opening bracket or the comma that the last step stopped at. */
 	for (p++; p < end && is_space(*p); p++)
 		continue;
-	if (p < end && *pos == 0 && *p == ']')
+	if (p < end && *pos == 0 && *p == brackets[1])
 		return 0;
 	if (p == end || (q = skip_value(p, end)) == NULL || q == p)
 		return -1;
-	*pos = (size_t)(q - array.p);
+	*pos = (size_t)(q - text.p);
 	while (is_space(q[-1]))
 		q--;
 	*elem = (struct span){p, (size_t)(q - p)};
 	return 1;
+}
+
+int
+json_each(struct span array, size_t *pos, struct span *elem)
+{
+	return each(array, "[]", pos, elem);
+}
+
+int
+json_each_member(
+    struct span object, size_t *pos, struct span *key, struct span *value)
+{
+	struct span member;
+	const char *p, *end;
+	int got = each(object, "{}", pos, &member);
+
+	if (got != 1)
+		return got;
+	p = member.p + 1;
+	end = member.p + member.len;
+	while (p < end && *p != '"')
+		p += *p == '\\' ? 2 : 1;
+	if (member.p[0] != '"' || p >= end)
+		return -1;
+	*key = (struct span){member.p + 1, (size_t)(p - member.p) - 1};
+	for (p++; p < end && (is_space(*p) || *p == ':'); p++)
+		continue;
+	*value = (struct span){p, (size_t)(end - p)};
+	return p == end ? -1 : 1;
 }
 
 /* More wanted strings than any command has. */

@@ -270,17 +270,26 @@ op_name(struct span op)
 static void
 run_send(struct request *r)
 {
+	static const struct json_want want = JSON_WANT("op", JSON_ANY, 0);
 	struct engine *e = r->c->control->e;
 	char scratch[64];
+	const struct json_doc *doc = r->doc;
 	struct client *c = r->c;
+	struct json_doc part;
 	struct span name, op;
 	const char *why;
 	uint64_t cookie;
+	int action = r->at[M_ACTION];
 
 	if (control_gateway(r) == -1)
 		return;
-	name = json_str(r->doc, json_get(r->doc, r->at[M_ACTION], "op"),
-	    scratch, sizeof(scratch));
+	why = json_pick(&doc, &action, &part, &e->core->key, &want, 1);
+	if (why != NULL) {
+		control_refuse(c, "bad_request", "action: %s", why);
+		return;
+	}
+	name = json_str(
+	    doc, json_get(doc, action, "op"), scratch, sizeof(scratch));
 	if (name.p == NULL) {
 		control_refuse(c, "bad_request",
 		    "action.op is missing, or no short string");
@@ -499,6 +508,9 @@ control_request(struct client *c, struct span line)
 		    doc->err, doc->erroff);
 		return;
 	}
+	/* An action may have more members than a doc keeps. */
+	if (doc->full)
+		(void)json_parse(doc, line.p, line.len, 1);
 	why = json_members(doc, JSON_ROOT, members, M_COUNT, r.at, &which);
 	if (why != NULL) {
 		control_refuse(c, "bad_request", "%s%s%s",

@@ -223,6 +223,7 @@ struct core {
 	char why[LIMIT_REASON * 2];	/* what is wrong with a request */
 	struct json_doc doc;		/* of the line being handled */
 	struct json_doc part;		/* of a part of it, when doc ran full */
+	struct json_doc action;		/* of a request, the same */
 	struct interaction interaction; /* that arrived, or is given */
 };
 

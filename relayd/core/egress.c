@@ -169,41 +169,39 @@ value_end(const struct json_doc *doc, int node)
 	return (size_t)doc->node[node].val + doc->node[node].vallen;
 }
 
-/* The metadata object at node with scope and user filled in. */
-static const char *
-put_metadata(const struct json_doc *doc, int node, struct json_doc *part,
-    struct buf *out, const struct chat *c)
-{
-	static const struct json_want want[] = {
-	    JSON_WANT("scope_id", JSON_ANY, 0),
-	    JSON_WANT("user_id", JSON_ANY, 0)};
-	const struct told *value[] = {&c->scope, &c->user};
-	const char *why;
-	int at[2], i, child;
+/* What we fill into metadata. */
+static const struct json_want filled[] = {
+    JSON_WANT("scope_id", JSON_ANY, 0), JSON_WANT("user_id", JSON_ANY, 0)};
+#define NFILLED (sizeof(filled) / sizeof(filled[0]))
 
-	if (json_enter(&doc, &node, part) == -1)
-		return "metadata with too many members";
-	if ((why = json_members(doc, node, want, 2, at, NULL)) != NULL)
-		return why;
-	(void)buf_add(out, "{", 1);
-	for (child = json_first(doc, node); child != -1;
-	     child = json_next(doc, child)) {
-		/* An empty value makes room for ours. */
-		if ((child == at[0] && value[0]->p != NULL &&
-			!brought(doc, child)) ||
-		    (child == at[1] && value[1]->p != NULL &&
-			!brought(doc, child)))
-			continue;
-		if (buf_len(out) > 0 && out->p[out->end - 1] != '{')
-			(void)buf_add(out, ",", 1);
-		copy(doc, out, doc->node[child].key - 1, value_end(doc, child));
-	}
-	for (i = 0; i < 2; i++)
-		if (value[i]->p != NULL && !brought(doc, at[i]))
+/* The object at a node, none or empty: with scope and user filled in.  An empty
+ * value makes room for ours. */
+static void
+put_metadata(
+    const struct json_doc *doc, int node, struct buf *out, const struct chat *c)
+{
+	const struct told *value[NFILLED] = {&c->scope, &c->user};
+	size_t from = doc->node[node].val, end = value_end(doc, node) - 1, i;
+	int at[NFILLED], n;
+
+	(void)json_members(doc, node, filled, NFILLED, at, NULL);
+	for (n = json_first(doc, node); n != -1; n = json_next(doc, n))
+		for (i = 0; i < NFILLED; i++)
+			if (n == at[i] && value[i]->p != NULL &&
+			    !brought(doc, n)) {
+				copy(doc, out, from, doc->node[n].val);
+				json_put_str(out, told_span(value[i]));
+				from = value_end(doc, n);
+			}
+	/* Without the spaces of one that is empty. */
+	while (memchr(" \t\r\n", doc->text[end - 1], 4) != NULL)
+		end--;
+	copy(doc, out, from, end);
+	for (i = 0; i < NFILLED; i++)
+		if (value[i]->p != NULL && at[i] == -1)
 			json_put_member_str(
-			    out, want[i].name, told_span(value[i]));
+			    out, filled[i].name, told_span(value[i]));
 	(void)buf_add(out, "}", 1);
-	return NULL;
 }
 
 const char *
@@ -216,7 +214,9 @@ egress_action(struct egress *e, const struct json_doc *doc, int action,
 	    JSON_WANT("metadata", JSON_T(JSON_NULL) | JSON_T(JSON_OBJECT), 0),
 	};
 	char scratch[LIMIT_ID];
+	const struct json_doc *mdoc = doc;
 	const char *why;
+	size_t from, to;
 	int at[3], which, meta;
 	struct chat *c;
 
@@ -225,34 +225,28 @@ egress_action(struct egress *e, const struct json_doc *doc, int action,
 		return which == 0 ? "the action has no op"
 		    : which == -1 ? "the action must be an object"
 				  : why;
+	meta = at[2];
+	if ((why = json_pick(&mdoc, &meta, part, e->key, filled, NFILLED)) !=
+	    NULL)
+		return why;
 	c = egress_find(e, json_str(doc, at[1], scratch, sizeof(scratch)));
 	*chat = c;
-	meta = at[2];
 	if (c == NULL || (c->scope.p == NULL && c->user.p == NULL)) {
 		(void)buf_adds(out, json_raw(doc, action));
 		return NULL;
 	}
-	if (meta == -1) {
-		copy(doc, out, doc->node[action].val,
-		    value_end(doc, action) - 1);
+	/* Where metadata's value stands, or is to stand. */
+	from = at[2] == -1 ? value_end(doc, action) - 1 : doc->node[at[2]].val;
+	to = at[2] == -1 ? from : value_end(doc, at[2]);
+	copy(doc, out, doc->node[action].val, from);
+	if (at[2] == -1)
 		json_put_key(out, "metadata");
-	} else
-		copy(doc, out, doc->node[action].val, doc->node[meta].val);
-	if (meta != -1 && doc->node[meta].type == JSON_OBJECT) {
-		if ((why = put_metadata(doc, meta, part, out, c)) != NULL)
-			return why;
-	} else {
-		(void)buf_add(out, "{", 1);
-		if (c->scope.p != NULL)
-			json_put_member_str(
-			    out, "scope_id", told_span(&c->scope));
-		if (c->user.p != NULL)
-			json_put_member_str(
-			    out, "user_id", told_span(&c->user));
-		(void)buf_add(out, "}", 1);
+	if (meta == -1 || mdoc->node[meta].type != JSON_OBJECT) {
+		(void)json_parse(part, "{}", 2, 1);
+		mdoc = part;
+		meta = JSON_ROOT;
 	}
-	copy(doc, out,
-	    meta == -1 ? value_end(doc, action) - 1 : value_end(doc, meta),
-	    value_end(doc, action));
+	put_metadata(mdoc, meta, out, c);
+	copy(doc, out, to, value_end(doc, action));
 	return NULL;
 }

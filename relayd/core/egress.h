@@ -52,7 +52,7 @@ egress_learn(struct egress *e, struct chat_hint *hint, struct span platform,
 struct chat *egress_find(struct egress *e, struct span chat_id);
 /*
  * Append the action at node `action` of doc with what is missing filled into
- * its metadata; part is for that where the doc does not keep its members.
+ * its metadata, of which part is to hold what the doc does not keep.
  * *chat gets what is known of its chat, or NULL.  Returns
  * NULL, or a phrase: not an object, a key twice, ….
  */

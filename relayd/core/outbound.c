@@ -3,10 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 
 #include "agent.h"
 #include "core.h"
-#include "log.h"
+#include "outbound_frame.h"
 
 #define WAIT_MS	  10000 /* DESIGN 2: for a reconnect, as long as not written */
 #define ANSWER_MS 30000 /* CONTRACT 3 */
@@ -190,223 +191,6 @@ is_down_for_good(const struct gateway *gw)
 	    s == LINK_STOPPED || gw->core->stopping;
 }
 
-/* Whether a member is one that we write ourselves, however it is escaped. */
-static int
-is_ours(const struct json_doc *doc, int node)
-{
-	static const struct span ours[] = {SPAN_LIT("type"),
-	    SPAN_LIT("requestId"), SPAN_LIT("action"), SPAN_LIT("platform"),
-	    SPAN_LIT("botId")};
-	char key[sizeof("requestId")]; /* the longest: no other fits in */
-	struct span raw = {
-	    doc->text + doc->node[node].key, doc->node[node].keylen};
-	ptrdiff_t n = json_unescape(raw, key, sizeof(key));
-	size_t i;
-
-	if (n < 0)
-		return 0;
-	for (i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
-		if (span_eq((struct span){key, (size_t)n}, ours[i]))
-			return 1;
-	return 0;
-}
-
-/* We and the connector might each read another one of two members of the same
- * name. */
-static int
-is_ambiguous(
-    const struct json_doc *doc, int root, int action, struct json_doc *part)
-{
-	int metadata = json_get(doc, action, "metadata");
-
-	return json_twice(doc, root) || json_twice(doc, action) ||
-	    json_enter(&doc, &metadata, part) == -1 ||
-	    json_twice(doc, metadata);
-}
-
-/* The members of an action that we look at. */
-enum member { M_OP, M_CONTENT, M_KIND, M_COUNT };
-
-static const struct json_want members[M_COUNT] = {
-    [M_OP] = JSON_WANT("op", JSON_ANY, 0),
-    [M_CONTENT] = JSON_WANT("content", JSON_ANY, 0),
-    [M_KIND] = JSON_WANT("kind", JSON_ANY, 0),
-};
-
-/* Whose content the descriptor bounds. */
-static const struct span bounded[] = {
-    SPAN_LIT("send"), SPAN_LIT("edit"), SPAN_LIT("follow_up")};
-
-static int
-is_op(struct span op, const char *name)
-{
-	return span_eq(op, span_str(name));
-}
-
-/* The platform that the kind of a follow_up begins with, or -1. */
-static int
-kind_identity(const struct gateway *gw, struct span kind)
-{
-	const char *dot = kind.len == 0 ? NULL : memchr(kind.p, '.', kind.len);
-
-	return dot == NULL
-	    ? -1
-	    : core_identity(gw, (struct span){kind.p, (size_t)(dot - kind.p)});
-}
-
-/*
- * The identity to tag the frame with, or -1: as the agent's frame names the
- * platform, else the capability that a follow_up acts on, else the chat.  NULL,
- * or why the frame cannot be sent.
- */
-static const char *
-find_identity(const struct gateway *gw, int root, const int at[M_COUNT],
-    const struct chat *chat, int *identity)
-{
-	const struct json_doc *doc = &gw->core->doc;
-	char scratch[LIMIT_PLATFORM], kind[LIMIT_PLATFORM * 4];
-	int n = root == -1 ? -1 : json_get(doc, root, "platform");
-
-	*identity = -1;
-	if (n != -1 && doc->node[n].type != JSON_NULL) {
-		*identity = core_identity(
-		    gw, json_str(doc, n, scratch, sizeof(scratch)));
-		return *identity == -1
-		    ? "this gateway does not front that platform"
-		    : NULL;
-	}
-	if (is_op(json_str_raw(doc, at[M_OP]), "follow_up"))
-		*identity = kind_identity(
-		    gw, json_str(doc, at[M_KIND], kind, sizeof(kind)));
-	else if (chat != NULL && chat->platform.p != NULL)
-		*identity = core_identity(
-		    gw, (struct span){chat->platform.p, chat->platform.len});
-	return NULL;
-}
-
-/* Content that the platform would refuse: said with both lengths. */
-static const char *
-check_length(struct gateway *gw, const struct identity *id, int content,
-    char *why, size_t cap)
-{
-	const struct json_doc *doc = &gw->core->doc;
-	const struct descriptor *d = &id->descriptor;
-	struct span raw = json_str_raw(doc, content), text = raw;
-	struct buf *b = &gw->core->text;
-	size_t len;
-	char *p;
-
-	/* No escape makes a text longer than it is written. */
-	if (d->text == NULL || gw->conf.pass_overlong ||
-	    raw.len <= d->max_length)
-		return NULL;
-	buf_reset(b);
-	if ((doc->node[content].esc & JSON_ESC_VAL) != 0) {
-		if ((p = buf_reserve(b, raw.len)) == NULL)
-			return "no memory";
-		text = json_str(doc, content, p, raw.len);
-	}
-	len = descriptor_length(d, text);
-	if (len <= d->max_length)
-		return NULL;
-	(void)snprintf(why, cap,
-	    "content has %zu %s, %s takes at most %u: it was not sent", len,
-	    d->utf16 ? "UTF-16 units" : "characters", id->platform,
-	    d->max_length);
-	return why;
-}
-
-/* Whom the connector takes where the platform is not known: the first that said
- * hello. */
-static int
-default_identity(const struct gateway *gw)
-{
-	uint32_t i;
-
-	for (i = 0; i < gw->conf.nidentity; i++)
-		if ((gw->skipped >> i & 1) == 0)
-			return (int)i;
-	return 0;
-}
-
-/* What the descriptor of the platform says of the action. */
-static const char *
-check_action(struct gateway *gw, int identity, const int at[M_COUNT], char *why,
-    size_t cap)
-{
-	const struct json_doc *doc = &gw->core->doc;
-	const struct identity *id =
-	    &gw->conf
-		 .identity[identity == -1 ? default_identity(gw) : identity];
-	char name[64], list[128], text[sizeof(name) * 4];
-	struct span op = json_str(doc, at[M_OP], name, sizeof(name));
-	size_t i;
-
-	if (!descriptor_allows(&id->descriptor, op)) {
-		descriptor_ops(&id->descriptor, list, sizeof(list));
-		(void)snprintf(why, cap,
-		    "the connector does not offer op \"%s\" on %s (it offers "
-		    "%s): it was not sent",
-		    log_vis(text, sizeof(text), op), id->platform, list);
-		return why;
-	}
-	for (i = 0; i < sizeof(bounded) / sizeof(bounded[0]); i++)
-		if (span_eq(op, bounded[i]))
-			return check_length(gw, id, at[M_CONTENT], why, cap);
-	return NULL;
-}
-
-/*
- * The frame: our request id, the action with its scope filled in, what else
- * the agent's frame brought, and platform with its botId when it brought that
- * or the chat's platform is known (CONTRACT 3).
- */
-static const char *
-build(struct gateway *gw, int root, int action, uint64_t id, struct buf *b)
-{
-	const struct json_doc *doc = &gw->core->doc;
-	struct chat *chat;
-	char ours[CORE_ID];
-	const char *why;
-	int at[M_COUNT], n, i;
-
-	if (is_ambiguous(doc, root, action, &gw->core->part))
-		return "a member of the request is there twice";
-	buf_reset(b);
-	(void)buf_adds(b, SPAN_LIT("{\"type\":\"outbound\",\"requestId\":"));
-	(void)buf_add(
-	    b, ours, core_put_id(gw->delivery.journal.epoch, id, ours));
-	(void)buf_adds(b, SPAN_LIT(",\"action\":"));
-	why =
-	    egress_action(&gw->egress, doc, action, &gw->core->part, b, &chat);
-	if (why != NULL ||
-	    (why = json_members(doc, action, members, M_COUNT, at, NULL)) !=
-		NULL ||
-	    (why = find_identity(gw, root, at, chat, &i)) != NULL ||
-	    (why = check_action(
-		 gw, i, at, gw->core->why, sizeof(gw->core->why))) != NULL)
-		return why;
-	for (n = root == -1 ? -1 : json_first(doc, root); n != -1;
-	     n = json_next(doc, n)) {
-		if (is_ours(doc, n))
-			continue;
-		(void)buf_add(b, ",", 1);
-		(void)buf_add(b, doc->text + doc->node[n].key - 1,
-		    (size_t)doc->node[n].val + doc->node[n].vallen -
-			doc->node[n].key + 1);
-	}
-	if (i != -1) {
-		json_put_member_str(
-		    b, "platform", span_str(gw->conf.identity[i].platform));
-		json_put_member_str(
-		    b, "botId", span_str(gw->conf.identity[i].bot_id));
-	}
-	(void)buf_add(b, "}", 1);
-	if (b->failed || buf_len(b) > LIMIT_LINE)
-		return "the frame is longer than 1 MiB";
-	return NULL;
-}
-
 static struct outbound *
 outbound_new(struct gateway *gw, uint64_t id, struct span rid, struct span line)
 {
@@ -432,36 +216,22 @@ outbound_new(struct gateway *gw, uint64_t id, struct span rid, struct span line)
 	return o;
 }
 
-/* The answer to a prompt goes to who asks. */
-static void
-learn_prompt(struct agent *a, int action)
-{
-	const struct json_doc *doc = &a->gw->core->doc;
-	char id[LIMIT_ID];
-
-	if (is_op(json_str_raw(doc, json_get(doc, action, "op")), "prompt"))
-		prompt_sent(a,
-		    json_str(doc, json_get(doc, action, "prompt_id"), id,
-			sizeof(id)));
-}
-
 /* Check, build, queue.  NULL, or why not. */
 static const char *
 request(struct gateway *gw, struct agent *a, uint64_t cookie, struct span rid,
     int root, int action)
 {
 	struct buf *b = &gw->core->scratch;
+	struct outbound_prompt prompt;
 	struct outbound *o;
 	const char *why;
 	uint64_t id = gw->outbound.next_id;
 
-	if (gw->core->doc.full)
-		return "the action has too many members";
 	if (gw->outbound.n >= LIMIT_OUTBOUND ||
 	    gw->outbound.bytes >= BYTES_MAX ||
 	    (a != NULL && a->noutbound >= LIMIT_OUTBOUND_AGENT))
 		return "too many requests are waiting for their result";
-	if ((why = build(gw, root, action, id, b)) != NULL)
+	if ((why = outbound_frame(gw, root, action, id, b, &prompt)) != NULL)
 		return why;
 	if ((o = outbound_new(gw, id, rid, buf_span(b))) == NULL)
 		return "no memory";
@@ -470,7 +240,9 @@ request(struct gateway *gw, struct agent *a, uint64_t cookie, struct span rid,
 	o->cookie = cookie;
 	if (a != NULL) {
 		a->noutbound++;
-		learn_prompt(a, action);
+		/* The answer to a prompt goes to who asks. */
+		if (prompt.id.p != NULL)
+			prompt_sent(a, prompt.id);
 	}
 	submit(gw, o);
 	rearm(gw);
@@ -521,36 +293,65 @@ outbound_operator(struct gateway *gw, struct span action, uint64_t cookie)
 	return request(gw, NULL, cookie, (struct span){"", 0}, -1, JSON_ROOT);
 }
 
-void
-outbound_result(struct gateway *gw, int request_id, int result)
+/* The request under way that a result's id is of; NULL. */
+static struct outbound *
+find(struct gateway *gw, struct span id_text)
 {
-	const struct json_doc *doc = &gw->core->doc;
 	struct hnode *n;
 	struct outbound *o;
-	struct span raw = json_raw(doc, result);
 	uint64_t epoch, id;
-	int success;
 
-	n = core_parse_id(json_str_raw(doc, request_id), &epoch, &id) == -1 ||
-		epoch != gw->delivery.journal.epoch
-	    ? NULL
-	    : htab_find(&gw->outbound.by_id, id);
-	if (n == NULL || result == -1) {
-		gw->count.unknown_frames++;
-		return;
-	}
+	if (core_parse_id(id_text, &epoch, &id) == -1 ||
+	    epoch != gw->delivery.journal.epoch ||
+	    (n = htab_find(&gw->outbound.by_id, id)) == NULL)
+		return NULL;
 	o = (struct outbound *)(void *)((char *)n -
 	    offsetof(struct outbound, by_id));
-	if (!o->queued)
-		return;
-	success = json_enter(&doc, &result, &gw->core->part) == -1
-	    ? -1
-	    : json_get(doc, result, "success");
-	if (success != -1 && doc->node[success].type == JSON_TRUE)
+	return o;
+}
+
+/* A result that is an object goes to who asked as it came. */
+static void
+pass(struct gateway *gw, struct outbound *o, int result)
+{
+	static const struct json_want success =
+	    JSON_WANT("success", JSON_ANY, 0);
+	struct core *c = gw->core;
+	const struct json_doc *doc = &c->doc;
+	struct span raw = json_raw(doc, result);
+	int at;
+
+	/* For a count alone: what is odd about it, who asked may judge. */
+	(void)json_pick(&doc, &result, &c->part, &c->key, &success, 1);
+	at = json_get(doc, result, "success");
+	if (at != -1 && doc->node[at].type == JSON_TRUE)
 		gw->count.outbound_ok++;
 	else
 		gw->count.outbound_failed++;
 	answer(gw, o, raw);
+}
+
+void
+outbound_result(struct gateway *gw, int request_id, int result)
+{
+	const struct json_doc *doc = &gw->core->doc;
+	struct outbound *o = find(gw, json_str_raw(doc, request_id));
+
+	if (o == NULL) {
+		gw->count.unknown_frames++;
+		return;
+	}
+	if (!o->queued)
+		return;
+	if (result != -1 && doc->node[result].type == JSON_OBJECT)
+		pass(gw, o, result);
+	else {
+		core_remark(gw, LOG_WARNING, "bad_result",
+		    "the connector answered a request with a result that is no "
+		    "object");
+		/* It came that far: it may have been carried out. */
+		fail(gw, o, "the connector's result is no JSON object", 1);
+	}
 	rearm(gw);
 	link_check_drained(gw);
 }

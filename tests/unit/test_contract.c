@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* The contract's frames against a small world: lines and what is salvaged from
- * them, hellos and descriptors, what actions leave as, whom interrupts reach.
- */
-#include "world.h"
+ * them, hellos and descriptors, whom interrupts reach. */
+#include "contract_help.h"
 
 #define ACK(id) "{\"type\":\"inbound_ack\",\"bufferId\":\"" id "\"}\n"
-#define ASK	"{\"type\":\"outbound\",\"requestId\":\"q\",\"action\":"
 
 /* --- lines --- */
 
@@ -232,16 +230,6 @@ test_each_identity_has_its_hello(void **state)
 }
 
 static void
-describe(struct world *w, const char *fields)
-{
-	char text[8192];
-
-	(void)snprintf(text, sizeof(text),
-	    "{\"type\":\"descriptor\",\"descriptor\":{%s}}\n", fields);
-	world_message(w, text);
-}
-
-static void
 test_descriptors_go_by_platform(void **state)
 {
 	struct world *w = *state;
@@ -281,18 +269,6 @@ test_descriptors_are_renewed_at_each_handshake(void **state)
 	assert_true(holds(&w->lines, "\"op\":\"send\""));
 }
 
-/* n numbers with commas between them. */
-static void
-put_numbers(char *to, size_t cap, int n)
-{
-	size_t len = 0;
-	int i;
-
-	for (i = 0; i < n; i++)
-		len += (size_t)snprintf(
-		    to + len, cap - len, "%s%d", i > 0 ? "," : "", i);
-}
-
 static void
 test_a_descriptor_with_many_parts(void **state)
 {
@@ -312,249 +288,6 @@ test_a_descriptor_with_many_parts(void **state)
 	assert_int_equal(w->gw->conf.identity[0].descriptor.max_length, 12);
 	assert_true(descriptor_allows(
 	    &w->gw->conf.identity[0].descriptor, SPAN_LIT("react")));
-}
-
-/* --- actions --- */
-
-/* All that leaves for an action, after the request id. */
-static void
-check_leaves(struct world *w, struct world_agent *a, const char *action,
-    const char *want)
-{
-	struct span got;
-
-	buf_reset(&w->lines);
-	buf_reset(&a->in);
-	agent_says(a, ASK "%s}", action);
-	got = buf_span(&w->lines);
-	if (!holds(&w->lines, want))
-		fail_msg("%s: %.*s %.*s", action, (int)got.len, got.p,
-		    (int)buf_len(&a->in), buf_span(&a->in).p);
-}
-
-static void
-test_what_is_not_named_goes_untouched(void **state)
-{
-	static const char odd[] =
-	    "{ \"chat_id\":\"c1\", \"new\\u0041\": [1.0, {\"b\":-0e1}] ,\"op\":"
-	    "\"stream_card\",\"content\":\"abcdefghijkl\\/\",\"metadata\": "
-	    "{\"a\" : null ,\"user_id\":7,\"scope_id\":false}}";
-	struct world *w = *state;
-	struct world_agent *a = world_agent(w, HELLO);
-	char want[512];
-
-	world_up(w);
-	describe(w,
-	    "\"platform\":\"discord\",\"max_message_length\":10,"
-	    "\"supported_ops\":[\"stream_card\",\"get_chat_info\"]");
-	(void)snprintf(want, sizeof(want), "\"action\":%s}\n", odd);
-	check_leaves(w, a, odd, want);
-	check_leaves(w, a, "{\"op\":\"get_chat_info\",\"chat_id\":\"c1\"}",
-	    "\"action\":{\"op\":\"get_chat_info\",\"chat_id\":\"c1\"}}\n");
-	/* Of a chat that is known: nothing is overwritten, nothing moved. */
-	world_event(w, NULL, "c1", "m1");
-	buf_reset(&w->lines);
-	agent_says(a, ASK "%s}", odd);
-	assert_true(holds(&w->lines,
-	    "\"action\":{ \"chat_id\":\"c1\", \"new\\u0041\": [1.0, "
-	    "{\"b\":-0e1}] ,\"op\":\"stream_card\",\"content\":"
-	    "\"abcdefghijkl\\/\",\"metadata\": {\"a\" : null,\"user_id\":7,"
-	    "\"scope_id\":false}},\"platform\":\"discord\""));
-}
-
-static void
-test_results_come_as_they_are(void **state)
-{
-	static const char result[] =
-	    "{ \"success\" :true,\"chat_info\":{\"name\":\"\\u0061\","
-	    "\"type\":\"dm\"},\"x\":[1.0] }";
-	struct world *w = *state;
-	struct world_agent *a = world_agent(w, HELLO);
-	char line[512], id[64];
-
-	world_up(w);
-	describe(w,
-	    "\"platform\":\"discord\",\"supported_ops\":[\"get_chat_info\"]");
-	agent_says(a, ASK "{\"op\":\"get_chat_info\",\"chat_id\":\"c1\"}}");
-	(void)snprintf(line, sizeof(line), "%.*s", (int)buf_len(&w->lines),
-	    buf_span(&w->lines).p);
-	assert_int_equal(
-	    sscanf(strstr(line, "requestId"), "requestId\":\"%63[^\"]", id), 1);
-	(void)snprintf(line, sizeof(line),
-	    "{\"type\":\"outbound_result\",\"requestId\":\"%s\",\"result\":%s}"
-	    "\n",
-	    id, result);
-	world_message(w, line);
-	(void)snprintf(line, sizeof(line),
-	    "{\"type\":\"outbound_result\",\"requestId\":\"q\",\"result\":%s}"
-	    "\n",
-	    result);
-	assert_true(holds(&a->in, line));
-	assert_int_equal(w->gw->count.outbound_ok, 1);
-}
-
-static void
-test_large_results_come_as_they_are(void **state)
-{
-	struct world *w = *state;
-	struct world_agent *a = world_agent(w, HELLO);
-	char many[2048], text[4096], line[512], id[64];
-
-	world_up(w);
-	put_numbers(many, sizeof(many), 400);
-	agent_says(a, ASK "{\"op\":\"send\"}}");
-	(void)snprintf(line, sizeof(line), "%.*s", (int)buf_len(&w->lines),
-	    buf_span(&w->lines).p);
-	assert_int_equal(
-	    sscanf(strstr(line, "requestId"), "requestId\":\"%63[^\"]", id), 1);
-	(void)snprintf(text, sizeof(text),
-	    "{\"type\":\"outbound_result\",\"requestId\":\"%s\",\"result\":{"
-	    "\"x\":[%s],\"success\":true}}\n",
-	    id, many);
-	world_message(w, text);
-	assert_true(holds(&a->in, ",399],\"success\":true}}\n"));
-	assert_int_equal(w->gw->count.outbound_ok, 1);
-	assert_int_equal(w->gw->count.outbound_failed, 0);
-}
-
-/* More members than we keep the places of. */
-static void
-test_large_actions_are_passed_on(void **state)
-{
-	struct world *w = *state;
-	struct world_agent *a = world_agent(w, HELLO);
-	char many[2048], action[4000];
-
-	world_up(w);
-	world_event(w, NULL, "c1", "m1");
-	put_numbers(many, sizeof(many), 400);
-	(void)snprintf(action, sizeof(action),
-	    "{\"op\":\"send\",\"list\":[%s],\"chat_id\":\"c1\"}", many);
-	check_leaves(w, a, action,
-	    ",399],\"chat_id\":\"c1\",\"metadata\":{\"scope_id\":\"g1\","
-	    "\"user_id\":\"u1\"}},\"platform\":\"discord\"");
-	(void)snprintf(action, sizeof(action),
-	    "{\"op\":\"send\",\"metadata\":{\"a\":{\"b\":1},\"scope_id\":"
-	    "\"mine\"},\"list\":[%s],\"chat_id\":\"c1\"}",
-	    many);
-	check_leaves(w, a, action,
-	    "\"metadata\":{\"a\":{\"b\":1},\"scope_id\":\"mine\",\"user_id\":"
-	    "\"u1\"},\"list\":[0,1,");
-	assert_null(core_send(w->gw, span_str(action), 77));
-	world_turn(w);
-	assert_int_equal(count(&w->lines, "\"scope_id\":\"mine\""), 2);
-	/* What can be read two ways does not leave, here neither. */
-	(void)snprintf(action, sizeof(action),
-	    "{\"op\":\"send\",\"metadata\":{\"a\":1,\"\\u0061\":2},\"list\":"
-	    "[%s],\"chat_id\":\"other\"}",
-	    many);
-	check_leaves(w, a, action, "");
-	assert_true(holds(&a->in, "is there twice"));
-	assert_int_equal(buf_len(&w->lines), 0);
-}
-
-static void
-test_limits_are_the_chats_platforms(void **state)
-{
-	struct world *w = *state;
-	struct world_agent *a = world_agent(w, HELLO);
-
-	world_up(w);
-	describe(w, "\"platform\":\"discord\",\"max_message_length\":3");
-	describe(w,
-	    "\"platform\":\"telegram\",\"max_message_length\":4,"
-	    "\"len_unit\":\"utf16\"");
-	world_event(w, NULL, "d1", "m1");
-	world_message(w,
-	    "{\"type\":\"inbound\",\"event\":{\"source\":{\"platform\":"
-	    "\"telegram\",\"chat_id\":\"t1\",\"user_id\":\"u\"}}}\n");
-	check_leaves(w, a,
-	    "{\"op\":\"send\",\"chat_id\":\"t1\",\"content\":\"1234\"}",
-	    "\"platform\":\"telegram\",\"botId\":\"99\"}\n");
-	check_leaves(w, a,
-	    "{\"op\":\"edit\",\"chat_id\":\"t1\",\"content\":"
-	    "\"\xf0\x9f\x99\x82\xf0\x9f\x99\x82x\"}",
-	    "");
-	assert_true(holds(&a->in, "5 UTF-16 units, telegram takes at most 4"));
-	check_leaves(w, a,
-	    "{\"op\":\"send\",\"chat_id\":\"d1\",\"content\":"
-	    "\"\xf0\x9f\x99\x82\xf0\x9f\x99\x82x\"}",
-	    "\"platform\":\"discord\"");
-	check_leaves(w, a,
-	    "{\"op\":\"send\",\"chat_id\":\"d1\",\"content\":\"1234\"}", "");
-	assert_true(holds(&a->in, "4 characters, discord takes at most 3"));
-	/* Not bounded: an op with other content. */
-	check_leaves(w, a,
-	    "{\"op\":\"typing\",\"chat_id\":\"d1\",\"content\":\"12345\"}",
-	    "12345");
-}
-
-/* The connector takes what is not tagged for the first that said hello. */
-static void
-test_the_default_is_the_first_hello(void **state)
-{
-	struct world *w = *state;
-	struct world_agent *a = world_agent(w, HELLO);
-
-	core_skip(w->gw, 1); /* discord is not provisioned */
-	core_credential(w->gw, 1, 1, "x");
-	world_upgrade(w);
-	describe(w, "\"platform\":\"telegram\",\"supported_ops\":[\"react\"]");
-	check_leaves(
-	    w, a, "{\"op\":\"react\",\"chat_id\":\"?\"}", "\"op\":\"react\"");
-	check_leaves(w, a, "{\"op\":\"send\",\"chat_id\":\"?\"}", "");
-	assert_true(
-	    holds(&a->in, "does not offer op \\\"send\\\" on telegram"));
-}
-
-static void
-test_operators_are_held_to_the_descriptor(void **state)
-{
-	struct world *w = *state;
-	const char *why;
-
-	world_up(w);
-	describe(w,
-	    "\"platform\":\"discord\",\"max_message_length\":3,"
-	    "\"supported_ops\":[\"send\"]");
-	why = core_send(w->gw, SPAN_LIT("{\"op\":\"react\"}"), 77);
-	assert_non_null(why);
-	assert_non_null(strstr(why, "does not offer op \"react\""));
-	why = core_send(
-	    w->gw, SPAN_LIT("{\"op\":\"send\",\"content\":\"1234\"}"), 77);
-	assert_non_null(why);
-	assert_non_null(strstr(why, "at most 3"));
-	world_turn(w);
-	assert_int_equal(buf_len(&w->lines), 0);
-	assert_null(core_send(
-	    w->gw, SPAN_LIT("{\"op\":\"send\",\"content\":\"123\"}"), 77));
-}
-
-/* An answer that brings much goes to who asked, too. */
-static void
-test_a_large_answer_goes_to_who_asked(void **state)
-{
-	struct world *w = *state;
-	struct world_agent *a = world_agent(w, HELLO),
-			   *b = world_agent(w, HELLO), *asks;
-	char many[2048], text[4096];
-
-	world_up(w);
-	describe(w, "\"platform\":\"discord\",\"supported_ops\":[\"prompt\"]");
-	world_event(w, NULL, "c1", "first");
-	asks = holds(&a->in, "first") ? b : a;
-	agent_says(asks,
-	    ASK "{\"op\":\"prompt\",\"chat_id\":\"c1\",\"prompt_id\":\"p7\"}}");
-	put_numbers(many, sizeof(many), 400);
-	(void)snprintf(text, sizeof(text),
-	    "{\"type\":\"inbound\",\"event\":{\"context\":[%s],\"text\":"
-	    "\"answer\",\"prompt_response\":{\"prompt_id\":\"p7\"},\"source\":"
-	    "{\"platform\":\"discord\",\"chat_id\":\"c1\",\"chat_type\":"
-	    "\"group\",\"user_id\":\"u1\"}}}\n",
-	    many);
-	world_message(w, text);
-	assert_true(holds(&asks->in, "\"answer\""));
-	assert_true(holds(&asks->in, "\"agent:main:discord:group:c1:u1\""));
 }
 
 /* --- interrupts --- */
@@ -644,14 +377,6 @@ main(void)
 	    WORLD_TEST(test_descriptors_go_by_platform),
 	    WORLD_TEST(test_descriptors_are_renewed_at_each_handshake),
 	    WORLD_TEST(test_a_descriptor_with_many_parts),
-	    WORLD_TEST(test_what_is_not_named_goes_untouched),
-	    WORLD_TEST(test_results_come_as_they_are),
-	    WORLD_TEST(test_large_results_come_as_they_are),
-	    WORLD_TEST(test_large_actions_are_passed_on),
-	    WORLD_TEST(test_limits_are_the_chats_platforms),
-	    WORLD_TEST(test_the_default_is_the_first_hello),
-	    WORLD_TEST(test_operators_are_held_to_the_descriptor),
-	    WORLD_TEST(test_a_large_answer_goes_to_who_asked),
 	    WORLD_TEST(test_interrupts_find_who_had_the_session),
 	    WORLD_TEST(test_an_interrupt_that_cannot_leave_is_told),
 	    WORLD_TEST(test_agents_are_told_of_a_stop),
