@@ -120,6 +120,7 @@ client_free(struct client *c)
 	struct control *ct = c->control;
 
 	tap_end(c);
+	sessions_end(c);
 	TAILQ_REMOVE(&ct->clients, c, entry);
 	ct->nclient--;
 	event_free(c->rd);

@@ -72,6 +72,7 @@ static const struct command commands[] = {
 	wish_interrupt},
     /* control_show.c */
     {"counters", 1, 0, M(M_GATEWAY), 0, show_counters},
+    /* control_sessions.c */
     {"sessions", 0, 0, M(M_GATEWAY), 0, show_sessions},
     /* control_aside.c */
     {"quarantine", 0, 0, M(M_GATEWAY) | M(M_CONTENT), 0, aside_show},

@@ -15,6 +15,7 @@
 #include "json.h"
 
 struct event;
+struct listing;
 
 /* Clients of one uid: a dashboard, a few shells, and their scripts. */
 #define CONTROL_PER_UID 16
@@ -65,6 +66,7 @@ struct client {
 	struct engine_gw *tap_gw;  /* NULL: all */
 	uint64_t lost; /* tap lines left out since the last {"tap":"lost"} */
 	struct follow follow;
+	struct listing *listing; /* of sessions, under way; NULL: none */
 };
 TAILQ_HEAD(client_list, client);
 
@@ -154,9 +156,13 @@ int control_room(struct request *r);
  * client may do about it. */
 void control_reply(struct client *c, const char *small);
 
-/* control_show.c: what waits, and for whom. */
+/* control_show.c: every gateway's counters. */
 void show_counters(struct request *r);
+
+/* control_sessions.c: what waits, and for whom. */
 void show_sessions(struct request *r);
+/* The client waits for them no longer. */
+void sessions_end(struct client *c);
 
 /* control_aside.c: what was put aside. */
 void aside_show(struct request *r);

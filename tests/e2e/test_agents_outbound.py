@@ -152,3 +152,49 @@ def test_an_action_that_can_be_read_two_ways_does_not_leave(
         answer = agent.next()
     told = answer.get("error") or answer["result"]["error"]
     assert told and not connector.outbounds
+
+
+@pytest.mark.parametrize("count", [250, 300, 60000])
+def test_an_action_has_as_many_members_as_fit_into_a_line(
+        relayd, connector, count):
+    agent = relayd.agent()
+    connector.say("discord", "c1", "hi", scope_id="g1", chat_type="group")
+    agent.ack(agent.inbound("hi"))
+    connector.wait_all_acked()
+    many = {f"m{i}": i for i in range(count)}
+    for given in ({**many, "content": "a"},
+                  {"content": "b", "metadata": {**many, "user_id": ""}}):
+        assert agent.act("send", chat_id="c1", **given)["success"]
+        action = connector.outbounds[-1].action
+        filled = {**given.get("metadata", {}), "scope_id": "g1",
+                  "user_id": "u1"}
+        assert action == {"op": "send", "chat_id": "c1", **given,
+                          "metadata": filled}
+    result = agent.act("send", chat_id="c1", content="é" * 3000, **many)
+    assert "2000" in result["error"], "the bound on content holds as well"
+    assert len(connector.outbounds) == 2
+
+
+def test_an_operators_action_is_bounded_by_the_line_alone(relayd, connector):
+    connector.settings.egress = "off"
+    action = {**{f"m{i}": i for i in range(5000)}, "op": "send",
+              "content": "x", "chat_id": "c1", "metadata": {"user_id": "u1"}}
+    answer = relayd.control(
+        {"cmd": "send", "action": action, "gateway": "main"})
+    assert answer["ok"] and answer["result"]["success"]
+    assert connector.outbounds[-1].action == action
+
+
+@pytest.mark.parametrize("odd", ['"result":"done",', '"result":null,',
+                                 '"result":[true],', ""])
+def test_a_result_is_always_an_object(relayd, connector, odd):
+    agent = relayd.agent()
+    connector.settings.results = False
+    asked = agent.request({"op": "typing", "chat_id": "c1"})
+    record = connector.wait_outbound()
+    connector.send('{"type":"outbound_result",%s"requestId":"%s"}'
+                   % (odd, record.frame["requestId"]))
+    assert agent.result(asked) == {
+        "success": False, "ambiguous": True,
+        "error": "the connector's result is no JSON object"}
+    relayd.wait_log("a result that is no object")

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from relay import ROOT, TIMEOUT_S, until
+from relay import ROOT, LineSocket, TIMEOUT_S, until
 
 ATTEMPTS = 5    # agents that an event may end with
 CANARY = "a secret among friends"
@@ -92,6 +92,44 @@ def test_many_sessions(relayd, connector):
     assert answer["sessions"][0]["session_key"].endswith(":c0")
     assert "100 more sessions are not shown" in ok(
         relayd, "show", "sessions")
+
+
+def test_sessions_of_many_gateways(make_relayd, connector):
+    """Those of all gateways are merged; each answer is whole, however many
+    ask, and one that leaves meanwhile costs nobody anything."""
+    relayd = make_relayd()
+    names = [f"g{i}" for i in range(5)]
+    for name in names:
+        connector.register(name, "secret", {"discord": "1"})
+        relayd.connect_to(connector, name, name)
+    relayd.start()
+    for name in names:
+        relayd.wait_state(name)
+    connector.settings.replay_window = 0
+    agents = [relayd.agent(name, window=4000) for name in names]
+    for i in range(900):
+        for name in names:
+            connector.say("discord", f"{name}.{i}", "x", gateway=name)
+    for agent in agents:
+        for _ in range(900):
+            agent.inbound()
+    with LineSocket(relayd.run / "control.sock") as gone:
+        gone.send({"cmd": "sessions"})
+    clients = [LineSocket(relayd.run / "control.sock") for _ in range(8)]
+    for client in clients:
+        client.send({"cmd": "sessions"})
+    for client in clients:
+        answer = client.recv()
+        assert answer["ok"] and answer["total"] == 4500
+        assert answer["left_out"] == 2500
+        assert {s["gateway"] for s in answer["sessions"]} == set(names)
+        ages = [s["oldest_s"] for s in answer["sessions"]]
+        assert ages == sorted(ages, reverse=True)
+        client.send({"cmd": "sessions", "gateway": "g3"})
+        one = client.recv()
+        assert one["total"] == 900 and one["left_out"] == 0
+        assert {s["gateway"] for s in one["sessions"]} == {"g3"}
+        client.close()
 
 
 # Counters.
