@@ -374,6 +374,9 @@ answered(
 static const char *
 on_exchange(struct jobs *js, struct job *j, struct msg *m, uint64_t now)
 {
+	const struct msg_exchange_failed *none = &m->u.exchange_failed;
+	const char *whom, *code = lost_code(j, &whom);
+
 	if (m->type == MSG_EXCHANGE && !j->piped) {
 		if (js->ops->open(j->corr, m->fd, js->arg) == -1) {
 			lost(js, j,
@@ -392,7 +395,8 @@ on_exchange(struct jobs *js, struct job *j, struct msg *m, uint64_t now)
 	} else if (m->type == MSG_XANSWER && j->asked)
 		answered(js, j, &m->u.xanswer, now);
 	else if (m->type == MSG_EXCHANGE_FAILED && !j->piped)
-		lost(js, j, m->u.exchange_failed.reason, now);
+		fail(js, j, now, none->busy ? "busy" : code, "%s: %.*s", whom,
+		    (int)none->reason.len, none->reason.p);
 	else if (m->type == MSG_XDIAL_FAILED && j->dialled) {
 		j->dialled = 0;
 		lost(js, j, m->u.xdial_failed.reason, now);

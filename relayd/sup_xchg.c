@@ -48,11 +48,13 @@ struct sup_xchgs {
 	uint64_t command_ms[LIMIT_GATEWAYS]; /* last start; 0: never */
 };
 
+/* busy: another time there may be one. */
 static void
-refuse(struct supervisor *s, const struct want *w, const char *why)
+refuse(
+    struct supervisor *s, const struct want *w, unsigned busy, const char *why)
 {
 	struct msg_exchange_failed m = {
-	    .gateway = w->gateway, .reason = span_str(why)};
+	    .gateway = w->gateway, .busy = busy, .reason = span_str(why)};
 	const struct sup_child *authd = &s->child[ROLE_AUTHD];
 
 	log_debug("exchange", s->slots.slot[w->gateway].name, "none: %s", why);
@@ -116,7 +118,6 @@ start_command(struct supervisor *s, struct xchg *x,
 	const char *home = sup_env_get(&s->env, "HOME");
 	struct sup_command_line line = {
 	    .gateway = g->name, .user = user, .ms = COMMAND_MS};
-	uint64_t *last = &s->xchg->command_ms[slot], now = sup_now();
 	char **argv;
 	int fd;
 
@@ -124,17 +125,11 @@ start_command(struct supervisor *s, struct xchg *x,
 		strlcpy(why, "the gateway has no token command", whylen);
 		return -1;
 	}
-	if (*last != 0 && now - *last < XCHG_COMMAND_MS) {
-		strlcpy(why,
-		    "the token command was started less than a second ago",
-		    whylen);
-		return -1;
-	}
 	if ((argv = argv_of(g)) == NULL) {
 		strlcpy(why, "relayd is out of memory", whylen);
 		return -1;
 	}
-	*last = now;
+	s->xchg->command_ms[slot] = sup_now();
 	line.argv = argv;
 	line.home = user != NULL ? user->home : home != NULL ? home : "/";
 	fd = sup_command_start(&x->command, s->base, &line, why, whylen);
@@ -231,6 +226,16 @@ spawn(struct supervisor *s, struct xchg *x, const struct want *w, int input)
 	return 0;
 }
 
+/* Whether the gateway's token command was started just now. */
+static int
+is_too_soon(const struct supervisor *s, const struct want *w)
+{
+	uint64_t last = s->xchg->command_ms[w->gateway];
+
+	return w->kind == XCHG_COMMAND && last != 0 &&
+	    sup_now() - last < XCHG_COMMAND_MS;
+}
+
 static void
 start(struct supervisor *s, struct xchg *x, const struct want *w)
 {
@@ -240,7 +245,13 @@ start(struct supervisor *s, struct xchg *x, const struct want *w)
 
 	/* A reload removed it: the two have crossed. */
 	if (g == NULL) {
-		refuse(s, w, "the gateway was removed from the configuration");
+		refuse(
+		    s, w, 0, "the gateway was removed from the configuration");
+		return;
+	}
+	if (is_too_soon(s, w)) {
+		refuse(s, w, 1,
+		    "the token command was started less than a second ago");
 		return;
 	}
 	strlcpy(x->gateway, g->name, sizeof(x->gateway));
@@ -251,7 +262,7 @@ start(struct supervisor *s, struct xchg *x, const struct want *w)
 		sup_command_kill(&x->command);
 	}
 	if (why[0] != '\0')
-		refuse(s, w, why);
+		refuse(s, w, 0, why);
 }
 
 static struct xchg *
@@ -293,7 +304,7 @@ give_up(int fd, short what, void *arg)
 	(void)what;
 	all->nwait = 0;
 	for (i = 0; i < n; i++)
-		refuse(all->sup, &all->wait[i],
+		refuse(all->sup, &all->wait[i], 1,
 		    "as many exchanges as there may be are under way");
 }
 
@@ -307,11 +318,11 @@ sup_xchg_want(
 	struct want w = {corr, gateway, kind};
 
 	if (s->phase == PHASE_STOPPING) {
-		refuse(s, &w, "relayd is stopping");
+		refuse(s, &w, 0, "relayd is stopping");
 		return;
 	}
 	if (all->nwait == LIMIT_EXCHANGES) {
-		refuse(s, &w, "too many exchanges were asked for at once");
+		refuse(s, &w, 1, "too many exchanges were asked for at once");
 		return;
 	}
 	all->wait[all->nwait++] = w;

@@ -281,6 +281,20 @@ world_exchange(struct world *w, enum xchg_kind kind)
 	return q;
 }
 
+/* An exchange that was asked for is not started. */
+static inline void
+world_no_exchange(struct world *w, unsigned busy, const char *why)
+{
+	const struct msg *q = world_next(w, MSG_WANT_EXCHANGE);
+	struct msg m = {.type = MSG_EXCHANGE_FAILED, .fd = -1};
+
+	assert_non_null(q);
+	m.corr = q->corr;
+	m.u.exchange_failed.busy = busy;
+	m.u.exchange_failed.reason = span_str(why);
+	assert_null(job_message(&w->gs.jobs, &m, w->gs.now_ms));
+}
+
 static inline void
 world_answer(struct world *w, const struct msg *q, struct msg_xanswer a)
 {

@@ -193,6 +193,15 @@ test_enrolment_refused(void **state)
 	assert_null(enroll(w, "tok"));
 	world_secret(w, WANT_IDENTITY, NULL, "not there");
 	assert_string_equal(w->code, "no_identity_token");
+	w->source = TOKEN_COMMAND;
+	world_commit(w);
+	for (unsigned busy = 0; busy < 2; busy++) {
+		assert_null(enroll(w, "tok"));
+		world_no_exchange(w, busy, "too early");
+		assert_string_equal(
+		    w->code, busy ? "busy" : "no_identity_token");
+		assert_string_equal(w->why, "no identity token: too early");
+	}
 	w->secret = "pinned";
 	world_commit(w);
 	assert_string_equal(enroll(w, "tok"), "pinned");

@@ -220,7 +220,8 @@ child_message(const struct msg *m, int fd, const char *mode)
 	else if (m->type == MSG_EXCHANGE)
 		say("exchange %u: begun", m->corr);
 	else if (m->type == MSG_EXCHANGE_FAILED)
-		say("exchange %u: none: %.*s", m->corr,
+		say("exchange %u: %s: %.*s", m->corr,
+		    m->u.exchange_failed.busy ? "busy" : "none",
 		    S(m->u.exchange_failed.reason));
 	else if (m->type == MSG_SECRET && fd != -1)
 		show_file(m->corr == 40 ? "identity" : "secret", fd);
@@ -280,7 +281,7 @@ test_command_rate(void **state)
 
 	wait_for(w, "log", "exchange 7: token=x");
 	wait_for(w, "log",
-	    "exchange 8: none: the token command was started less than");
+	    "exchange 8: busy: the token command was started less than");
 	assert_int_equal(stop(w), 0);
 }
 
@@ -327,10 +328,10 @@ test_bounds(void **state)
 	put_file(w, "exchange.mode", "hang");
 	begin_with(state, GATEWAY, "many");
 	wait_for(w, "log", "exchange 107: begun");
-	wait_for(w, "log", "exchange 116: none: too many exchanges");
+	wait_for(w, "log", "exchange 116: busy: too many exchanges");
 	/* After a second's patience. */
-	wait_for(w, "log", "exchange 108: none: as many exchanges as");
-	wait_for(w, "log", "exchange 115: none: as many exchanges as");
+	wait_for(w, "log", "exchange 108: busy: as many exchanges as");
+	wait_for(w, "log", "exchange 115: busy: as many exchanges as");
 	assert_int_equal(stop(w), 0);
 }
 
