@@ -129,6 +129,9 @@ struct conf_error {
 
 /* Whether an error of the system is of that kind. */
 int conf_error_passes(int error);
+/* Say what was wrong that is at no place of a file.  Returns -1. */
+int conf_error_set(struct conf_error *e, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Called for each warning while loading (a key this version accepts but does
  * not use yet, a malformed GATEWAY_RELAY_BOT_IDS, …).  text as in conf_error.

@@ -76,6 +76,17 @@ compose(struct conf_error *e, const char *name, unsigned line, unsigned column,
 }
 
 int
+conf_error_set(struct conf_error *e, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+int
 conf_fail(struct conf_ctx *x, const struct conf_node *at, const char *fmt, ...)
 {
 	va_list ap;

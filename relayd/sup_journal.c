@@ -43,20 +43,6 @@ struct opening {
 	struct conf_error *e;
 };
 
-static int fail(struct conf_error *e, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static int
-fail(struct conf_error *e, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
-	va_end(ap);
-	return -1;
-}
-
 /* Each gateway has descriptors of its own: what the kernel's words do not say.
  */
 static const char *
@@ -68,7 +54,7 @@ remedy(int error)
 	    : "";
 }
 
-/* As fail(), after the file's path. */
+/* As conf_error_set(), after the file's path. */
 static int refuse(const struct opening *o, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -81,7 +67,7 @@ refuse(const struct opening *o, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
-	return fail(o->e, "%.480s/%.80s: %s", o->at, o->name, why);
+	return conf_error_set(o->e, "%.480s/%.80s: %s", o->at, o->name, why);
 }
 
 static void
@@ -385,13 +371,13 @@ open_memory(struct sup_journal *j, uint64_t size, struct conf_error *e)
 	j->size = size;
 	j->fd = memfd_create("relayd journal", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (j->fd == -1)
-		return fail(
+		return conf_error_set(
 		    e, "memfd_create: %s%s", strerror(errno), remedy(errno));
 	if (ftruncate(j->fd, (off_t)size) == 0 &&
 	    write_head(j->fd, size) == 0 &&
 	    fcntl(j->fd, F_ADD_SEALS, seals) == 0)
 		return 0;
-	fail(e, "memory for it: %s", strerror(errno));
+	conf_error_set(e, "memory for it: %s", strerror(errno));
 	close_fd(j);
 	return -1;
 }

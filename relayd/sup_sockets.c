@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,20 +49,6 @@ remedy(int error)
 	}
 }
 
-static int fail(struct conf_error *e, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static int
-fail(struct conf_error *e, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
-	va_end(ap);
-	return -1;
-}
-
 static int
 open_as_owner(const char *path, uid_t owner)
 {
@@ -87,23 +72,25 @@ dir_open(const char *path, mode_t mode, uid_t owner, struct conf_error *e)
 
 	if (mkdir(path, 0700) == 0) {
 		if (chmod(path, mode) == -1)
-			return fail(e, "%s: chmod: %s", path, strerror(errno));
+			return conf_error_set(
+			    e, "%s: chmod: %s", path, strerror(errno));
 	} else if (errno != EEXIST)
-		return fail(e, "%s: cannot make the directory: %s%s", path,
-		    strerror(errno), remedy(errno));
+		return conf_error_set(e, "%s: cannot make the directory: %s%s",
+		    path, strerror(errno), remedy(errno));
 	if ((fd = open_as_owner(path, owner)) == -1)
-		return fail(e, "%s: cannot open the directory: %s%s", path,
-		    strerror(errno), remedy(errno));
+		return conf_error_set(e, "%s: cannot open the directory: %s%s",
+		    path, strerror(errno), remedy(errno));
 	if (fstat(fd, &st) == -1)
-		fail(e, "%s: %s", path, strerror(errno));
+		conf_error_set(e, "%s: %s", path, strerror(errno));
 	else if (st.st_uid != geteuid() && st.st_uid != owner)
-		fail(e,
+		conf_error_set(e,
 		    "%s: belongs to uid %u, not to us: remove it or name "
 		    "another",
 		    path, (unsigned)st.st_uid);
 	else if ((st.st_mode & 022) != 0)
-		fail(e, "%s: others can write in it (mode %04o): chmod go-w",
-		    path, (unsigned)st.st_mode & 07777);
+		conf_error_set(e,
+		    "%s: others can write in it (mode %04o): chmod go-w", path,
+		    (unsigned)st.st_mode & 07777);
 	else
 		return fd;
 	close(fd);
@@ -123,7 +110,7 @@ dir_own(int fd, const char *path, uid_t uid, gid_t gid, mode_t mode,
 	if (r == 0 && (st.st_mode & 07777) != mode)
 		r = fchmod(fd, mode);
 	if (r == -1)
-		fail(e, "%s: cannot set owner and mode: %s%s", path,
+		conf_error_set(e, "%s: cannot set owner and mode: %s%s", path,
 		    strerror(errno),
 		    errno == EPERM ? ": have it made by systemd-tmpfiles "
 				     "--create, or as root"
@@ -165,7 +152,8 @@ dir_empty(const char *run, struct conf_error *e)
 		return -1;
 	if (!dir_is_empty(fd)) {
 		close(fd);
-		return fail(e, "%s: is not empty: remove what is in it", path);
+		return conf_error_set(
+		    e, "%s: is not empty: remove what is in it", path);
 	}
 	return dir_own(fd, path, 0, 0, 0555, e);
 }
@@ -206,7 +194,7 @@ sup_dir_state(const char *state, struct conf_error *e)
 	close(fd);
 	if (uid == 0) {
 		if ((pw = getpwnam(role_row(ROLE_AUTHD)->user)) == NULL)
-			return fail(e, "user %s does not exist",
+			return conf_error_set(e, "user %s does not exist",
 			    role_row(ROLE_AUTHD)->user);
 		uid = pw->pw_uid;
 		gid = pw->pw_gid;
@@ -229,7 +217,7 @@ sup_dir_journal(const char *state, struct conf_error *e)
 	/* What people wrote is in there. */
 	if (fchmod(fd, 0700) == 0)
 		return fd;
-	fail(e, "%s: cannot set the mode: %s", path, strerror(errno));
+	conf_error_set(e, "%s: cannot set the mode: %s", path, strerror(errno));
 	close(fd);
 	return -1;
 }
@@ -245,7 +233,7 @@ sup_users_check(struct conf_error *e)
 	for (r = 0; r < ROLE_COUNT; r++) {
 		user = role_row((enum role)r)->user;
 		if (user != NULL && getpwnam(user) == NULL)
-			return fail(e,
+			return conf_error_set(e,
 			    "user %s does not exist: as root every "
 			    "process runs as a user of its own; make them with "
 			    "systemd-sysusers or useradd --system",
@@ -267,7 +255,7 @@ lock_busy(const char *run, int fd, struct conf_error *e)
 		pid = strtol(text, NULL, 10);
 	}
 	close(fd);
-	return fail(e,
+	return conf_error_set(e,
 	    "relayd is already running (pid %ld) in %s: stop it, or "
 	    "give this one another run directory (-r)",
 	    pid, run);
@@ -286,12 +274,13 @@ sup_lock(const char *run, struct conf_error *e)
 		fd =
 		    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (fd == -1)
-			return fail(e, "%s: %s%s", path, strerror(errno),
-			    remedy(errno));
+			return conf_error_set(e, "%s: %s%s", path,
+			    strerror(errno), remedy(errno));
 		if (flock(fd, LOCK_EX | LOCK_NB) == -1) {
 			if (errno == EWOULDBLOCK)
 				return lock_busy(run, fd, e);
-			fail(e, "%s: flock: %s", path, strerror(errno));
+			conf_error_set(
+			    e, "%s: flock: %s", path, strerror(errno));
 			break;
 		}
 		/* The one before us may have removed it just now. */
@@ -300,7 +289,8 @@ sup_lock(const char *run, struct conf_error *e)
 			if (ftruncate(fd, 0) == 0 &&
 			    dprintf(fd, "%d\n", (int)getpid()) > 0)
 				return fd;
-			fail(e, "%s: cannot write: %s", path, strerror(errno));
+			conf_error_set(
+			    e, "%s: cannot write: %s", path, strerror(errno));
 			break;
 		}
 		close(fd);
@@ -342,7 +332,7 @@ sock_addr(struct sockaddr_un *a, const char *path, struct conf_error *e)
 	a->sun_family = AF_UNIX;
 	if (strlcpy(a->sun_path, path, sizeof(a->sun_path)) >=
 	    sizeof(a->sun_path))
-		return fail(e,
+		return conf_error_set(e,
 		    "%s: longer than the %zu bytes a socket's path "
 		    "may have: use a shorter run directory (-r)",
 		    path, sizeof(a->sun_path) - 1);
@@ -360,9 +350,9 @@ place_is_free(const char *path, struct conf_error *e)
 	if (lstat(path, &st) == -1)
 		return errno == ENOENT
 		    ? 0
-		    : fail(e, "%s: %s", path, strerror(errno));
+		    : conf_error_set(e, "%s: %s", path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
-		return fail(e,
+		return conf_error_set(e,
 		    "%s: something that is no socket is in the way: "
 		    "remove it",
 		    path);
@@ -370,10 +360,12 @@ place_is_free(const char *path, struct conf_error *e)
 		return -1;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
-		return fail(e, "socket: %s%s", strerror(errno), remedy(errno));
+		return conf_error_set(
+		    e, "socket: %s%s", strerror(errno), remedy(errno));
 	r = connect(fd, (struct sockaddr *)&a, sizeof(a));
 	if (r == 0 || errno == EAGAIN)
-		r = fail(e, "%s: another process answers there: stop it", path);
+		r = conf_error_set(
+		    e, "%s: another process answers there: stop it", path);
 	else
 		r = 0;
 	close(fd);
@@ -386,8 +378,8 @@ sup_listen_group(const char *path, gid_t gid, struct conf_error *e)
 	gid_t g = gid == (gid_t)-1 ? getegid() : gid;
 
 	if (sup_own_group(path, g) == -1)
-		return fail(e, "%s: cannot give it to group %u: %s", path,
-		    (unsigned)g, strerror(errno));
+		return conf_error_set(e, "%s: cannot give it to group %u: %s",
+		    path, (unsigned)g, strerror(errno));
 	return 0;
 }
 
@@ -403,17 +395,17 @@ listen_at(int fd, const char *path, const char *tmp, mode_t mode, gid_t gid,
 	if (sock_addr(&a, tmp, e) == -1)
 		return -1;
 	if (unlink(tmp) == -1 && errno != ENOENT)
-		return fail(e, "%s: %s", tmp, strerror(errno));
+		return conf_error_set(e, "%s: %s", tmp, strerror(errno));
 	old = umask(0177);
 	r = bind(fd, (struct sockaddr *)&a, sizeof(a));
 	umask(old);
 	if (r == -1)
-		return fail(e, "%s: bind: %s", tmp, strerror(errno));
+		return conf_error_set(e, "%s: bind: %s", tmp, strerror(errno));
 	if (sup_listen_group(tmp, gid, e) == -1)
 		r = -1;
 	else if (chmod(tmp, mode) == -1 || listen(fd, BACKLOG) == -1 ||
 	    rename(tmp, path) == -1)
-		r = fail(e, "%s: %s", path, strerror(errno));
+		r = conf_error_set(e, "%s: %s", path, strerror(errno));
 	if (r == -1)
 		unlink(tmp);
 	return r;
@@ -433,7 +425,8 @@ sup_listen(const char *path, mode_t mode, gid_t gid, struct conf_error *e)
 	snprintf(tmp, sizeof(tmp), "%.*s.tmp", (int)(len - 5), path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
-		return fail(e, "socket: %s%s", strerror(errno), remedy(errno));
+		return conf_error_set(
+		    e, "socket: %s%s", strerror(errno), remedy(errno));
 	if (listen_at(fd, path, tmp, mode, gid, e) == -1) {
 		close(fd);
 		return -1;

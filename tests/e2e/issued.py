@@ -38,6 +38,17 @@ def bare(relayd, connector, **more):
     return provisioned(relayd, connector, **more)
 
 
+def oauth(relayd, connector, url):
+    """Settings by which the identity token is fetched from `url`."""
+    connector.http.idp.clients["host-1"] = ("s3cret", TENANT)
+    connector.http.idp.metadata_tenant = TENANT
+    trust_system(relayd, connector)
+    path = relayd.write("client", "s3cret\n", 0o600)
+    client = {"client_id": "host-1", "client_secret_file": str(path)}
+    return {"oidc": {"url": f"{connector.http_url}/idp/{url}",
+                     **(client if url == "token" else {})}}
+
+
 def ticket(connector, tenant=TENANT):
     """A new enrolment token, good for one enrolment."""
     token = f"enrol-{secrets.token_hex(16)}"

@@ -141,6 +141,9 @@ void agents_hear(struct slot *s, struct span line);
 /* A request of ours was answered. */
 void agents_answered(struct world *w, uint64_t n, int slot);
 
+/* link_steps.c: what a line of the input does, and then the audit. */
+void link_step(struct world *w, struct span line);
+
 /* link_audit.c: the core's own books. */
 void audit(const struct world *w);
 

@@ -333,6 +333,8 @@ void connector_answer(struct world *w);
 void connector_speak(struct world *w);
 /* Hand the first frame to the core. */
 void connector_pump(struct world *w);
+/* Whether its clock and ours are known to differ too much. */
+int connector_skewed(const struct world *w);
 void connector_event(struct world *w);
 void connector_repeat(struct world *w);
 void connector_interrupt(struct world *w, unsigned session);

@@ -40,6 +40,15 @@ says(const struct world *w, const char *text)
 	return strstr(w->gw->link.reason, text) != NULL;
 }
 
+/* A link that was up is refused, and so is the dial that follows at once. */
+static inline void
+refused_twice(struct world *w)
+{
+	world_up(w);
+	world_close(w, 4401, "unauthorized");
+	refuse(w, "unauthorized");
+}
+
 /* No dial for an hour. */
 static inline void
 assert_disabled(struct world *w)

@@ -21,7 +21,6 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
@@ -29,6 +28,7 @@
 #include <unistd.h>
 
 #include "msg.h"
+#include "remove_tree.h"
 
 #define NOBODY	  65534 /* root would need users of its own */
 #define TIMEOUT_S 20	/* much longer than anything here takes */
@@ -427,15 +427,6 @@ setup(void **state)
 }
 
 static int
-remove_entry(const char *path, const struct stat *st, int type, struct FTW *f)
-{
-	(void)st;
-	(void)type;
-	(void)f;
-	return remove(path);
-}
-
-static int
 teardown(void **state)
 {
 	struct world *w = *state;
@@ -445,7 +436,7 @@ teardown(void **state)
 		waitpid(w->pid, NULL, 0);
 	}
 	close(w->notify);
-	nftw(w->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	remove_tree(w->dir);
 	free(w);
 	return 0;
 }

@@ -67,26 +67,6 @@ next_given(struct world_agent *a, char id[64], int *again)
 	return n;
 }
 
-static struct world_agent *
-rejoin(struct world_agent *a, const char *hello)
-{
-	buf_reset(&a->in);
-	a->closed = 0;
-	a->a = core_agent_new(a->w->gw, 1000, 1000, 42, a);
-	assert_non_null(a->a);
-	core_agent_line(a->a, hello, strlen(hello));
-	world_turn(a->w);
-	return a;
-}
-
-static void
-dies(struct world_agent *a)
-{
-	core_agent_gone(a->a, "killed");
-	a->a = NULL;
-	world_turn(a->w);
-}
-
 /* Takes what it is given until there is nothing more, or the poison comes,
  * which it does not survive.  Counts what it is given. */
 static int
@@ -100,7 +80,7 @@ works(struct world_agent *a, int poison, int given[MANY], int last[CHATS])
 		given[n]++;
 		if (n == poison) {
 			assert_int_equal(a->a->ninflight, 1);
-			dies(a);
+			agent_dies(a);
 			return 1;
 		}
 		assert_true(n > last[n % CHATS]);
@@ -129,13 +109,13 @@ test_poison_alone_is_put_aside(void **state)
 		continue;
 	for (i = 0; i < MANY; i++)
 		given[i] = 1;
-	dies(a); /* all at once: nobody knows which it was */
+	agent_dies(a); /* all at once: nobody knows which it was */
 	assert_int_equal(w->gw->count.suspects, MANY);
-	rejoin(a, HELLO);
+	agent_rejoins(a, HELLO);
 	while (works(a, poison, given, last)) {
 		deaths++;
 		assert_int_equal(w->gw->count.aside, deaths == 5);
-		rejoin(a, HELLO);
+		agent_rejoins(a, HELLO);
 	}
 	assert_int_equal(deaths, 5);
 	for (i = 0; i < MANY; i++)
@@ -165,7 +145,8 @@ test_suspect_delays_its_agent_alone(void **state)
 	event(w, 0);
 	event(w, 1);
 	b = world_agent(w, HELLO);
-	dies(a); /* b has one of the suspects in flight, the other queued */
+	agent_dies(
+	    a); /* b has one of the suspects in flight, the other queued */
 	assert_int_equal(b->a->ninflight, 1);
 	assert_int_equal(b->a->nqueued, 1);
 	event(w, 8); /* behind the suspects of b */
@@ -198,7 +179,7 @@ test_suspect_is_alone_in_flight(void **state)
 	b = world_agent(w, HELLO);
 	event(w, 2);
 	assert_int_equal(b->a->ninflight, 1);
-	dies(a);
+	agent_dies(a);
 	assert_int_equal(b->a->ninflight, 1); /* its own is there yet */
 	assert_int_equal(next_given(b, id, &again), 2);
 	assert_int_equal(next_given(b, other, &again), -1);
@@ -235,15 +216,15 @@ test_clean_ends_make_no_suspects(void **state)
 	event(w, 0);
 	event(w, 1);
 	agent_says(a, "{\"type\":\"going_idle\"}");
-	dies(a);
+	agent_dies(a);
 	assert_int_equal(suspects(w), 0);
 	assert_int_equal(w->gw->delivery.n, 2);
 	/* Neither does one that has nothing in flight. */
-	rejoin(a, HELLO);
+	agent_rejoins(a, HELLO);
 	assert_int_equal(a->a->ninflight, 2);
 	agent_says(a, "{\"type\":\"going_idle\"}");
 	agent_says(a, HELLO); /* back: it counts again */
-	dies(a);
+	agent_dies(a);
 	assert_int_equal(suspects(w), 2);
 	assert_int_equal(w->gw->count.suspects, 2);
 }
@@ -265,7 +246,7 @@ test_ack_timeout_makes_suspects(void **state)
 		d = TAILQ_FIRST(&w->gw->delivery.unplaced);
 		assert_true(d->suspect);
 		assert_int_equal(d->attempts, i);
-		rejoin(a, "{\"type\":\"hello\",\"ack_timeout\":5}");
+		agent_rejoins(a, "{\"type\":\"hello\",\"ack_timeout\":5}");
 	}
 	world_time(w, 5000);
 	assert_int_equal(w->gw->count.aside, 1);
@@ -295,9 +276,9 @@ put_aside(struct world *w, struct world_agent *a, int n)
 
 	event(w, n);
 	for (i = 0; i < 5; i++) {
-		rejoin(a, HELLO);
+		agent_rejoins(a, HELLO);
 		assert_int_equal(a->a->ninflight, 1);
-		dies(a);
+		agent_dies(a);
 	}
 }
 
@@ -311,7 +292,7 @@ test_requeue_and_drop(void **state)
 	int again;
 
 	world_up(w);
-	dies(a);
+	agent_dies(a);
 	put_aside(w, a, 0);
 	quarantine_each(w->gw, keep_id, first);
 	s = span_str(first);
@@ -322,7 +303,7 @@ test_requeue_and_drop(void **state)
 	assert_null(quarantine_requeue(w->gw, s));
 	assert_non_null(quarantine_requeue(w->gw, s)); /* not any more */
 	assert_non_null(quarantine_drop(w->gw, s));
-	rejoin(a, HELLO);
+	agent_rejoins(a, HELLO);
 	event(w, 8);
 	assert_int_equal(a->a->ninflight, 2); /* no suspect any more */
 	assert_int_equal(next_given(a, id, &again), 0);
@@ -338,7 +319,7 @@ test_requeue_and_drop(void **state)
 	agent_says(a, "{\"type\":\"inbound_ack\",\"bufferId\":\"%s\"}", id);
 	assert_int_equal(count(&w->lines, "inbound_ack"), 2);
 	assert_int_equal(w->gw->delivery.journal.used, 0);
-	dies(a);
+	agent_dies(a);
 	put_aside(w, a, 16);
 	first[0] = '\0';
 	quarantine_each(w->gw, keep_id, first);
@@ -362,12 +343,12 @@ test_order_goes_on_without_it(void **state)
 	b = world_agent(w, HELLO);
 	event(w, 1); /* b's, and poison */
 	event(w, 2);
-	dies(b);
+	agent_dies(b);
 	assert_int_equal(count(&w->lines, "inbound_ack"), 0);
 	agent_says(a, "{\"type\":\"going_idle\"}"); /* keeps what it has */
 	while (w->gw->count.aside == 0) {
-		rejoin(b, HELLO);
-		dies(b);
+		agent_rejoins(b, HELLO);
+		agent_dies(b);
 	}
 	assert_int_equal(count(&w->lines, "inbound_ack"), 0);
 	agent_acks(a, "<0>");
@@ -395,7 +376,7 @@ test_without_room_poison_blocks_its_session(void **state)
 	memset(text, 'x', SIZE);
 	text[SIZE] = '\0';
 	world_up(w);
-	dies(a);
+	agent_dies(a);
 	for (i = 0; i < 5; i++) {
 		(void)snprintf(line, SIZE + 512,
 		    "{\"type\":\"inbound\",\"bufferId\":\"b%d\",\"event\":{"
@@ -405,9 +386,9 @@ test_without_room_poison_blocks_its_session(void **state)
 		    i, i, text);
 		world_message(w, line);
 		for (n = 0; n < 5; n++) {
-			rejoin(a, HELLO);
+			agent_rejoins(a, HELLO);
 			if (a->a->ninflight > 0)
-				dies(a);
+				agent_dies(a);
 		}
 	}
 	free(line);
@@ -420,7 +401,7 @@ test_without_room_poison_blocks_its_session(void **state)
 	assert_acks(w, 0, 4);
 	event(w, 8); /* the same session */
 	event(w, 5); /* another */
-	rejoin(a, HELLO);
+	agent_rejoins(a, HELLO);
 	assert_int_equal(a->a->ninflight, 1);
 	assert_int_equal(next_given(a, id, &n), 5);
 	agent_says(a, "{\"type\":\"inbound_ack\",\"bufferId\":\"%s\"}", id);
@@ -452,25 +433,25 @@ test_what_blocks_can_be_requeued_or_dropped(void **state)
 	int n;
 
 	world_up(w);
-	dies(a);
+	agent_dies(a);
 	event(w, 0);
 	w->gw->delivery.journal.capacity = 4096; /* a quarter: not one */
 	for (n = 0; n < 5; n++) {
-		rejoin(a, HELLO);
+		agent_rejoins(a, HELLO);
 		assert_int_equal(a->a->ninflight, 1);
-		dies(a);
+		agent_dies(a);
 	}
 	assert_int_equal(w->gw->delivery.naside, 0);
 	assert_int_equal(w->gw->delivery.n, 1);
 	quarantine_each(w->gw, keep_blocking, id);
-	rejoin(a, HELLO);
+	agent_rejoins(a, HELLO);
 	assert_int_equal(a->a->ninflight, 0);
 	assert_null(quarantine_requeue(w->gw, span_str(id)));
 	assert_int_equal(a->a->ninflight, 1);
 	assert_non_null(quarantine_drop(w->gw, span_str(id)));
 	for (n = 0; n < 5; n++) {
-		dies(a);
-		rejoin(a, HELLO);
+		agent_dies(a);
+		agent_rejoins(a, HELLO);
 	}
 	assert_int_equal(a->a->ninflight, 0);
 	assert_int_equal(count(&w->lines, "inbound_ack"), 0);

@@ -34,18 +34,6 @@ restart(struct world *w, unsigned char epoch)
 	assert_non_null(w->gw);
 }
 
-static struct world_agent *
-rejoin(struct world_agent *a, const char *hello)
-{
-	buf_reset(&a->in);
-	a->closed = 0;
-	a->a = core_agent_new(a->w->gw, 1000, 1000, 42, a);
-	assert_non_null(a->a);
-	core_agent_line(a->a, hello, strlen(hello));
-	world_turn(a->w);
-	return a;
-}
-
 /* How often the agent was given events of that text, as tried before or as
  * new. */
 static int
@@ -81,8 +69,8 @@ test_restart_in_the_middle(void **state)
 	core_agent_gone(a->a, "x");
 	world_event(w, "b0", "poison", "m0");
 	for (i = 0; i < 5; i++)
-		core_agent_gone(rejoin(a, small)->a, "killed");
-	rejoin(a, small);
+		core_agent_gone(agent_rejoins(a, small)->a, "killed");
+	agent_rejoins(a, small);
 	world_event(w, "b1", "c1", "m1"); /* in flight, then for ever */
 	world_event(w, "b2", "c2", "m2");
 	(void)strlcpy(ids[1], id_of(a, "\"m1\""), 64);
@@ -98,7 +86,7 @@ test_restart_in_the_middle(void **state)
 	assert_int_equal(w->gw->delivery.naside, 1);
 	assert_int_equal(delivery_oldest(w->gw), 60000);
 	/* Agents may come before the link is up. */
-	rejoin(a, HELLO);
+	agent_rejoins(a, HELLO);
 	assert_int_equal(given(a, "\"m1\"", 1), 1);
 	assert_int_equal(given(a, "\"m3\"", 1), 1);
 	assert_int_equal(given(a, "\"m4\"", 0), 1); /* no agent had it */
@@ -146,23 +134,23 @@ test_marks_survive(void **state)
 	world_event(w, "b2", "c1", "m2");
 	core_agent_gone(a->a, "killed"); /* two suspects */
 	for (i = 0; i < 3; i++)
-		core_agent_gone(rejoin(a, HELLO)->a, "killed");
+		core_agent_gone(agent_rejoins(a, HELLO)->a, "killed");
 	restart(w, 1);
 	d = TAILQ_FIRST(&w->gw->delivery.unplaced);
 	assert_true(d->suspect);
 	assert_int_equal(d->attempts, 3);
-	rejoin(a, HELLO);
+	agent_rejoins(a, HELLO);
 	assert_int_equal(a->a->ninflight, 1);
 	restart(w, 2); /* an engine's end says nothing of it */
-	core_agent_gone(rejoin(a, HELLO)->a, "killed");
+	core_agent_gone(agent_rejoins(a, HELLO)->a, "killed");
 	assert_int_equal(w->gw->delivery.naside, 0);
 	restart(w, 3);
-	core_agent_gone(rejoin(a, HELLO)->a, "killed");
+	core_agent_gone(agent_rejoins(a, HELLO)->a, "killed");
 	assert_int_equal(w->gw->delivery.naside, 1);
 	restart(w, 4);
 	assert_int_equal(w->gw->delivery.naside, 1);
 	/* Acknowledged: a replay of it does not come again. */
-	rejoin(a, HELLO);
+	agent_rejoins(a, HELLO);
 	assert_true(holds(&a->in, "\"m2\""));
 	world_up(w);
 	world_event(w, "b1", "c1", "m1");
@@ -191,16 +179,16 @@ test_requeued_survives(void **state)
 	core_agent_gone(a->a, "x");
 	world_event(w, "b1", "c1", "m1");
 	for (i = 0; i < 5; i++)
-		core_agent_gone(rejoin(a, HELLO)->a, "killed");
+		core_agent_gone(agent_rejoins(a, HELLO)->a, "killed");
 	quarantine_each(w->gw, keep_id, id);
 	assert_null(quarantine_requeue(w->gw, span_str(id)));
 	restart(w, 1);
 	assert_int_equal(w->gw->delivery.n, 1);
-	core_agent_gone(rejoin(a, HELLO)->a, "killed");
+	core_agent_gone(agent_rejoins(a, HELLO)->a, "killed");
 	restart(w, 2);
 	assert_int_equal(w->gw->delivery.n, 1);
 	assert_int_equal(TAILQ_FIRST(&w->gw->delivery.unplaced)->attempts, 1);
-	rejoin(a, HELLO);
+	agent_rejoins(a, HELLO);
 	assert_string_equal(id_of(a, "\"m1\""), id);
 	/* A replay is acknowledged at once, since it was before. */
 	world_up(w);
@@ -221,7 +209,7 @@ test_scope_is_learned_from_the_journal(void **state)
 	world_up(w);
 	world_event(w, "b1", "c1", "m1");
 	restart(w, 1);
-	rejoin(a, HELLO);
+	agent_rejoins(a, HELLO);
 	world_up(w);
 	agent_says(a, SEND, "r1");
 	assert_true(holds(&w->lines, "\"scope_id\":\"g1\""));
@@ -243,7 +231,7 @@ test_scope_is_learned_from_a_forward_in_the_journal(void **state)
 	    "joieCJ9fQ==\"}}\n");
 	assert_true(holds(&a->in, "\"passthrough_forward\""));
 	restart(w, 1);
-	rejoin(a, HELLO);
+	agent_rejoins(a, HELLO);
 	world_up(w);
 	agent_says(a, SEND, "r1");
 	assert_true(holds(&w->lines, "\"scope_id\":\"g7\""));
@@ -264,7 +252,7 @@ test_numbers_go_on(void **state)
 	before = strtoull(dash + 1, NULL, 10);
 	agent_acks(a, "\"m1\"");
 	restart(w, 1);
-	rejoin(a, HELLO);
+	agent_rejoins(a, HELLO);
 	world_up(w);
 	world_event(w, "b2", "c1", "m2");
 	dash = strchr(id_of(a, "\"m2\""), '-');

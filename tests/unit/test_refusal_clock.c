@@ -78,9 +78,7 @@ test_time_is_asked_for_where_none_is_told(void **state)
 	struct world *w = *state;
 
 	w->skew = INT64_MIN;
-	world_up(w);
-	world_close(w, 4401, "unauthorized");
-	refuse(w, "unauthorized");
+	refused_twice(w);
 	assert_int_equal(w->revoked, 0);
 	assert_string_equal(w->state, "retrying");
 	answer(w, 7);
@@ -120,9 +118,7 @@ test_time_asked_for_is_not_told(void **state)
 	struct world *w = *state;
 
 	w->skew = INT64_MIN;
-	world_up(w);
-	world_close(w, 4401, "unauthorized");
-	refuse(w, "unauthorized");
+	refused_twice(w);
 	answer(w, INT64_MIN);
 	assert_disabled(w);
 	assert_true(strstr(w->evidence, "not told") != NULL);
@@ -138,9 +134,7 @@ test_asking_fails(void **state)
 	size_t i;
 
 	w->skew = INT64_MIN;
-	world_up(w);
-	world_close(w, 4401, "unauthorized");
-	refuse(w, "unauthorized");
+	refused_twice(w);
 	link_event(w->gw, LE_DIAL_FAILED, "network");
 	for (i = 0; i < sizeof(ev) / sizeof(ev[0]); i++) {
 		refuse(w, "unauthorized");

@@ -42,9 +42,7 @@ test_enabling_dials(void **state)
 {
 	struct world *w = *state;
 
-	world_up(w);
-	world_close(w, 4401, "unauthorized");
-	refuse(w, "unauthorized");
+	refused_twice(w);
 	assert_disabled(w);
 	core_standing(w->gw, 1, 0, "");
 	core_credential(w->gw, 1, 0, "enabled");
@@ -60,9 +58,7 @@ test_another_credential_dials(void **state)
 {
 	struct world *w = *state;
 
-	world_up(w);
-	world_close(w, 4401, "unauthorized");
-	refuse(w, "unauthorized");
+	refused_twice(w);
 	assert_disabled(w);
 	core_standing(w->gw, 0, 0, "");
 	core_credential(w->gw, 1, 1, "another");
@@ -129,9 +125,7 @@ test_another_credential_while_asking(void **state)
 	struct world *w = *state;
 
 	w->skew = INT64_MIN;
-	world_up(w);
-	world_close(w, 4401, "unauthorized");
-	refuse(w, "unauthorized");
+	refused_twice(w);
 	link_event(w->gw, LE_DIALED_PLAIN, "x");
 	assert_int_equal(w->gw->link.state, LINK_ASK);
 	core_standing(w->gw, 0, 0, "");
@@ -183,9 +177,7 @@ test_the_credential_goes_while_asking(void **state)
 	struct world *w = *state;
 
 	w->skew = INT64_MIN;
-	world_up(w);
-	world_close(w, 4401, "unauthorized");
-	refuse(w, "unauthorized");
+	refused_twice(w);
 	link_event(w->gw, LE_DIALED_PLAIN, "x");
 	assert_int_equal(w->gw->link.state, LINK_ASK);
 	core_credential(w->gw, 0, 0, "none");

@@ -15,8 +15,9 @@
 
 #include <sys/resource.h>
 #include <dirent.h>
-#include <ftw.h>
 #include <signal.h>
+
+#include "remove_tree.h"
 
 struct world {
 	char dir[64]; /* the state directory */
@@ -59,21 +60,12 @@ setup(void **state)
 }
 
 static int
-remove_entry(const char *path, const struct stat *st, int type, struct FTW *f)
-{
-	(void)st;
-	(void)type;
-	(void)f;
-	return remove(path);
-}
-
-static int
 teardown(void **state)
 {
 	struct world *w = *state;
 
 	sup_journal_close(&w->j, w->dir, "main", 0);
-	nftw(w->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+	remove_tree(w->dir);
 	free(w);
 	return 0;
 }

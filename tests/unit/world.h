@@ -493,6 +493,28 @@ agent_acks(struct world_agent *wa, const char *text)
 	    id_of(wa, text));
 }
 
+/* The agent ends uncleanly. */
+static inline void
+agent_dies(struct world_agent *wa)
+{
+	core_agent_gone(wa->a, "killed");
+	wa->a = NULL;
+	world_turn(wa->w);
+}
+
+/* Another connection takes its place. */
+static inline struct world_agent *
+agent_rejoins(struct world_agent *wa, const char *hello)
+{
+	buf_reset(&wa->in);
+	wa->closed = 0;
+	wa->a = core_agent_new(wa->w->gw, 1000, 1000, 42, wa);
+	assert_non_null(wa->a);
+	core_agent_line(wa->a, hello, strlen(hello));
+	world_turn(wa->w);
+	return wa;
+}
+
 /* A test has a world of its own. */
 #define WORLD_TEST(f) \
 	cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
