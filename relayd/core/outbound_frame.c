@@ -43,8 +43,8 @@ enum member {
 /* A request, and where the members of its action have their places. */
 struct request {
 	struct gateway *gw;
-	int root; /* of an agent's frame, in the core's doc; -1: there is none
-		   */
+	const struct json_doc *frame; /* an agent's */
+	int root;		      /* of it; -1: there is none */
 	const struct json_doc *doc;
 	int action;
 	int at[M_COUNT];
@@ -89,7 +89,7 @@ static const char *
 find_identity(const struct request *r, const struct chat *chat, int *identity)
 {
 	const struct gateway *gw = r->gw;
-	const struct json_doc *frame = &gw->core->doc;
+	const struct json_doc *frame = r->frame;
 	char scratch[LIMIT_PLATFORM], kind[LIMIT_PLATFORM * 4];
 	int n = r->root == -1 ? -1 : json_get(frame, r->root, "platform");
 
@@ -190,7 +190,7 @@ read_request(struct request *r)
 	struct core *c = r->gw->core;
 	const char *why;
 
-	if (r->root != -1 && json_twice(&c->doc, r->root))
+	if (r->root != -1 && json_twice(r->frame, r->root))
 		return "a member of the request is there twice";
 	if ((why = json_pick(&r->doc, &r->action, &c->action, &c->key, members,
 		 M_COUNT)) != NULL)
@@ -205,7 +205,7 @@ read_request(struct request *r)
 static void
 put_rest(const struct request *r, int identity, struct buf *b)
 {
-	const struct json_doc *doc = &r->gw->core->doc;
+	const struct json_doc *doc = r->frame;
 	const struct identity *id;
 	int n;
 
@@ -230,8 +230,9 @@ const char *
 outbound_frame(struct gateway *gw, int root, int action, uint64_t id,
     struct buf *b, struct outbound_prompt *prompt)
 {
+	const struct json_doc *doc = &gw->core->doc;
 	struct request r = {
-	    .gw = gw, .root = root, .doc = &gw->core->doc, .action = action};
+	    .gw = gw, .frame = doc, .root = root, .doc = doc, .action = action};
 	struct chat *chat;
 	char ours[CORE_ID];
 	const char *why;
