@@ -104,9 +104,12 @@ on_ack(struct world *w, struct json_doc *doc)
 	struct event *e;
 	uint64_t n;
 
-	CHECK(id.p != NULL && id.len > 0 && id.len <= LIMIT_BUFFER_ID_REFUSED);
-	if (!has_mark(id))
+	CHECK(id.p != NULL && id.len > 0);
+	if (!has_mark(id)) {
+		/* Perhaps of what was refused. */
+		CHECK(id.len <= LIMIT_BUFFER_ID_REFUSED);
 		return;
+	}
 	n = number_after(id, 3);
 	CHECK(id.p[0] == 'E' && n < EVENTS);
 	e = &w->event[n];

@@ -180,6 +180,8 @@ step_members(struct world *w, struct span arg)
 	unsigned where = digit(&arg) % 4, n = digit(&arg) % 40 * 6, i;
 	struct buf b;
 
+	if (where == 3)
+		n *= 10; /* it has none */
 	buf_init(&b, 0);
 	(void)buf_addf(&b, "%s", begin[where]);
 	for (i = 0; i < n; i++)
