@@ -9,6 +9,7 @@
 #define SCHEMA_STATUS	   "relayd.status/1"	      /* the reply to status */
 #define SCHEMA_CONTROL	   "relayd.control/1"	      /* all other replies */
 #define SCHEMA_STATE	   "relayd.state/1"	      /* the file state.json */
+#define SCHEMA_CONFIG	   "relayd.config/1"	      /* the file config.json */
 #define SCHEMA_CREDENTIALS "relayauthd.credentials/1" /* on auth.sock */
 
 #endif

@@ -37,7 +37,7 @@ control_leveled(
 
 	if (c == NULL)
 		return; /* it is gone, or was told that time was up */
-	buf_adds(&c->out, SPAN_LIT("{\"ok\":true"));
+	control_begin(c, 1);
 	json_put_member_str(&c->out, "level", span_str(log_level_name(level)));
 	json_put_member_str(
 	    &c->out, "configured", span_str(log_level_name(configured)));

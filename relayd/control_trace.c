@@ -164,7 +164,7 @@ put_history(struct request *r, const struct stage_id *id, struct span asked,
 	struct history h = {.out = &r->c->out};
 	int whole;
 
-	buf_adds(h.out, SPAN_LIT("{\"ok\":true"));
+	control_begin(r->c, 1);
 	buf_addf(h.out, ",\"now\":%.3f", engine_wall());
 	json_put_member_str(h.out, "gateway", span_str(r->eg->name));
 	put_ids(h.out, id, asked);

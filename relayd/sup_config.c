@@ -8,6 +8,7 @@
 #include "conf.h"
 #include "json.h"
 #include "log.h"
+#include "schema.h"
 #include "sup_config.h"
 #include "sup_state.h"
 
@@ -18,7 +19,7 @@ render(struct buf *b, const struct supervisor *s, const char *refused)
 
 	buf_adds(b, SPAN_LIT("{"));
 	json_put_member_bool(b, "ok", 1);
-	json_put_member_str(b, "schema", SPAN_LIT("relayd.config/1"));
+	json_put_member_str(b, "schema", SPAN_LIT(SCHEMA_CONFIG));
 	json_put_member_str(b, "version", SPAN_LIT(VERSION));
 	if (c->path == NULL)
 		json_put_member_raw(b, "file", SPAN_LIT("null"));

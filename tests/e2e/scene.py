@@ -2,6 +2,7 @@
 """relayd in every state that it can be brought into, and all that it says."""
 
 import contextlib
+import json
 import os
 import secrets
 import signal
@@ -21,7 +22,9 @@ SMALL = {"journal": {"size": "4MiB"}}
 BIG = 60000     # bytes of a message, of which some fill a client's queue
 PLAIN = ("main", "off", "asleep", "resting", "revoked", "gone")
 STREAMED = {"watch": lambda d: f"watch {d['event']}",
-            "tap": lambda d: "tap lost" if d["tap"] == "lost" else "tap"}
+            "tap": lambda d: f"tap {d['tap']}"
+            if d["tap"] in ("lost", "stage") else "tap",
+            "trace": lambda d: f"trace {d['trace']}"}
 
 
 class Listener:
@@ -32,7 +35,9 @@ class Listener:
         self.name = STREAMED[request["cmd"]]
         self.sock = LineSocket(scene.relayd.run / "control.sock")
         self.sock.send(request)
-        scene.note("reply", self.sock.recv())
+        answer = self.sock.recv()
+        scene.note("refusal" if not answer["ok"] else "trace"
+                   if request["cmd"] == "trace" else "reply", answer)
         self.ended = False
         self.thread = threading.Thread(target=self._read, daemon=True)
 
@@ -65,9 +70,13 @@ class Scene:
         self.refuser = Connector(ca_dir, tls="good")
         self.closer = Connector(ca_dir, tls="good")
         self.issuer = Connector(ca_dir, tls="good")
-        self.connectors = [self.good, self.refuser, self.closer, self.issuer]
+        self.plain = Connector(ca_dir)
+        self.connectors = [self.good, self.refuser, self.closer, self.issuer,
+                           self.plain]
         self.silent = socket.create_server(("127.0.0.1", 0))
         self.relayd = Relayd(daemon)
+        # Without a file of its own relayd would live by the machine's.
+        self.has_file = os.path.exists("/etc/relayd/relayd.yaml")
 
     def close(self):
         for listener in self._listeners:
@@ -104,12 +113,18 @@ class Scene:
             self.note("state", document)
         return document
 
+    def config_file(self):
+        self.note("config",
+                  json.loads((self.relayd.run / "config.json").read_text()))
+
     # What happens.
 
     def play(self):
         self._set_up()
+        self._alone()
         self._states()
         self._work()
+        self._stages()
         self._aside()
         self._changes()
         self._refusals()
@@ -121,7 +136,7 @@ class Scene:
         for name in PLAIN:
             good.register(f"gw-{name}", secrets.token_hex(32),
                           {"discord": "1234"})
-        for connector in (self.refuser, self.closer, self.issuer):
+        for connector in (self.refuser, self.closer, self.issuer, self.plain):
             connector.register("gw-test", secrets.token_hex(32),
                                {"discord": "1234"})
         self.refuser.on_dial(*[DialFault(status=503)] * ALWAYS)
@@ -146,6 +161,22 @@ class Scene:
         gateways = relayd.config["gateways"]
         gateways["pending"]["url"] = f"https://localhost:{port}"
         relayd.configure(relayd.config)
+
+    def _alone(self):
+        """By the environment, without a file."""
+        if self.has_file:
+            return
+        first, self.relayd = self.relayd, Relayd(
+            self.relayd.daemon, env={"XDG_CONFIG_HOME": "/nonexistent"})
+        try:
+            self.relayd.connect_by_environment(self.plain).start()
+            self.relayd.wait_state()
+            self.state_file()
+            self.config_file()
+            self.relayd.stop()
+        finally:
+            self.relayd.destroy()
+            self.relayd = first
 
     def _states(self):
         relayd = self.relayd.start()
@@ -174,6 +205,7 @@ class Scene:
               "the processes to be measured", 2 * TIMEOUT_S)
         self.ask("status")
         self.state_file()
+        self.config_file()
 
     def _work(self):
         relayd, good = self.relayd, self.good
@@ -223,9 +255,37 @@ class Scene:
         self._listeners.append(tap.start())
         until(lambda: self.heard("tap lost"), "a tap to be told")
 
+    def _trace(self, event, *stages, **more):
+        """What is told of an event that has reached these stages."""
+        def look():
+            answer = self.relayd.control(
+                {"cmd": "trace", "bufferId": event, "gateway": "main"})
+            return answer["ok"] and {*stages} <= {
+                s["stage"] for s in answer["stages"]}
+        until(look, f"{event} to reach {stages}")
+        return self.ask("trace", bufferId=event, gateway="main", **more)
+
+    def _stages(self):
+        """One event from its arrival to its end, and one that is none."""
+        event = self.good.say("discord", "c5", "followed", "gw-main")
+        self._trace(event, "journalled")
+        self.listen("trace", gateway="main", bufferId=event, follow=True)
+        with self.relayd.agent(agent="cid") as agent:
+            delivery = agent.inbound("followed")
+            self._trace(event, "delivered")
+            self._trace(event, "delivered", content=True)
+            self.ask("trace", path="status.sock", bufferId=event)
+            agent.ack(delivery)
+            until(lambda: self.heard("trace end"), "the end of an event")
+        self._trace(delivery["bufferId"], "acknowledged_to_connector")
+        self._trace(self.good.forward([], "gw-main"), "skipped")
+        self.ask("trace", bufferId="nobody's")
+
     def _poison(self, text):
         before = self.relayd.gateway()["counters"]["aside"]
-        self.good.say("discord", "c3", text, "gw-main")
+        event = self.good.say("discord", "c3", text, "gw-main")
+        self._trace(event, "journalled")
+        self.listen("trace", gateway="main", bufferId=event, follow=True)
         for _ in range(ATTEMPTS):
             with self.relayd.agent() as agent:
                 agent.inbound(text)
@@ -236,6 +296,8 @@ class Scene:
     def _aside(self):
         self._poison("poison")
         self._poison("venom")
+        until(lambda: self.heard("trace end", lambda d: d["state"] == "aside"),
+              "word of one put aside")
         self.ask("status")
         self.ask("quarantine")
         events = self.ask("quarantine", content=True)["events"]
@@ -248,6 +310,8 @@ class Scene:
     def _changes(self):
         relayd = self.relayd
         self.ask("reload")
+        self.ask("log")
+        self.ask("log", level="debug")
         config = relayd.config
         tap = self.listen("tap", gateway="gone")
         gateways = dict(config["gateways"])
@@ -258,6 +322,7 @@ class Scene:
         until(lambda: self.heard("watch gone"), "word of a gateway's end")
         relayd.configure("gateways: 3\n")
         self.ask("reload")
+        self.config_file()
         relayd.configure({**config, "gateways": gateways})
         for cmd, name in (("wake", "asleep"), ("wake", "resting"),
                           ("enable", "off"), ("reconnect", "main")):
@@ -284,12 +349,13 @@ class Scene:
                           for p in self.ask("status")["processes"]),
               "a dialer that is away")
         relayd.role_pid("dialer")
-        self.good.say("discord", "c4", "kept", "gw-main")
+        kept = self.good.say("discord", "c4", "kept", "gw-main")
         relayd.wait_gateway(lambda g: g["queue"]["events"] == 1, "an event")
         for _ in range(2):
             relayd.kill_and_wait("engine")
             until(self._answers, "an answer")
             self.ask("sessions")
+        self._trace(kept, "recovered")
         relayd.kill("engine")
         until(lambda: any("next_start_in_ms" in p
                           for p in (self.state_file() or {})["processes"]),

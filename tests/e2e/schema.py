@@ -31,7 +31,14 @@ FORM = re.compile(
 # Documents of sections.  Others are named by their command, and lines of
 # streams by the word that tells them apart as well.
 SECTIONS = {"REPLIES": "reply", "Refusals": "refusal", "STATUS": "status",
-            "STATE FILE": "state"}
+            "STATE FILE": "state", "STAGES": "stage",
+            "CONFIGURATION": "config"}
+STREAMS = ("watch", "tap", "trace")     # lines follow the replies to these
+# Documents that are not replies of relayd.control/1.
+APART = ("refusal", *SECTIONS.values(), "tap")
+LINES_OF_STAGES = ("tap stage", "trace stage")
+# Of a stage, what the reply to trace tells once for all of them.
+TOLD_ONCE = ("gateway", "bufferId", "connector_id")
 
 
 def version(text):
@@ -127,15 +134,30 @@ class Manual:
             return SECTIONS.get(self._section, self._section)
         return " ".join(filter(None, (self._command, self._variant)))
 
-    def reply(self, command):
-        """All members of the reply to a command that was carried out."""
-        own = self.documents.get(command, {})
-        if command == "status" or command in STREAMS:
-            return own if command == "status" else self.documents["reply"]
-        return {**self.documents["reply"], **own}
+
+def is_line(name):
+    """Whether a document is a line of a stream."""
+    return name == "tap" or name.partition(" ")[0] in STREAMS and " " in name
 
 
-STREAMS = ("watch", "tap")
+def homes(documents, name):
+    """{path: (document, its path there)} of all members of a document: where
+    each is described.  What several have stands in one place."""
+    found = {}
+    if name in LINES_OF_STAGES:
+        found = {path: ("stage", path) for path in documents["stage"]}
+    elif name not in APART and not is_line(name):
+        found = {path: ("reply", path) for path in documents["reply"]}
+    if name == "trace":
+        found |= {f"stages[].{path}": ("stage", path)
+                  for path in documents["stage"] if path not in TOLD_ONCE}
+    return found | {path: (name, path) for path in documents.get(name, {})}
+
+
+def whole(documents, name):
+    """{path: what stands there} of all members of a document."""
+    return {path: documents[home][there]
+            for path, (home, there) in homes(documents, name).items()}
 
 
 def type_name(value):

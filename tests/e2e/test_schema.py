@@ -13,14 +13,14 @@ from scene import Scene
 
 MANUAL = schema.Manual()
 TABLE = schema.frozen()
-STREAMS = ("watch", "tap")
 VERSION = re.search(r"^VERSION\s*:= (\S+)$",
                     (schema.ROOT / "Makefile").read_text(), re.M)[1]
 # Objects whose members are other people's, or described elsewhere.
 OPAQUE = {("status", "gateways[].identities[].descriptor"),
           ("counters", "gateways[].counters"), ("send", "result"),
           ("refusal", "result"), ("tap", "line"),
-          ("quarantine", "events[].line")}
+          ("quarantine", "events[].line"), ("trace", "line"),
+          ("config", "values[].value")}
 # What no run here makes: this kernel has every layer; the journal keeps all
 # evidence; a process that never started has no reply made of it.
 NEVER = {("status", "processes[].lacking"), ("status", "gateways[].tls")}
@@ -29,12 +29,16 @@ NEVER_NULL = {("status", "gateways[].revoked.evidence"),
               ("status", "processes[].since"),
               ("status", "gateways[].gateway_id"),
               ("status", "processes[].pss_kb")}
+# These, where the machine has a configuration of relayd's.
+WITHOUT_FILE = {("state", "configuration"), ("config", "file")}
 # Pings are sent each half minute.
-SLOW = {("status", "gateways[].rtt_ms"), ("status", "gateways[].last_pong_s")}
+SLOW = {("status", "gateways[].rtt_ms"), ("status", "gateways[].last_pong_s"),
+        ("status", "gateways[].last_pong_at")}
 UNITS = (("_s", "seconds"), ("_ms", "milliseconds"), ("_kb", "KiB"),
          ("bytes", "bytes"), ("_at", "Unix seconds"), ("at", "Unix seconds"),
          ("since", "Unix seconds"), ("started", "Unix seconds"),
          ("updated", "Unix seconds"), ("now", "Unix seconds"),
+         ("taken", "Unix seconds"),
          ("arrived", "Unix seconds"))
 
 
@@ -51,12 +55,9 @@ def _scene(daemon, ca_dir):
 def documents(scene):
     """(name, document, the manual's fields) of all that was said."""
     for name, told in scene.told.items():
-        if name in MANUAL.documents or name in MANUAL.requests:
-            fields = MANUAL.documents[name] if name.partition(" ")[0] in (
-                *STREAMS, "reply", "refusal", "state", "status") \
-                else MANUAL.reply(name)
-        else:
+        if name not in MANUAL.documents.keys() | MANUAL.requests.keys():
             raise LookupError(f"the manual has no {name}")
+        fields = schema.whole(MANUAL.documents, name)
         for document in told:
             yield name, document, fields
 
@@ -75,10 +76,10 @@ def test_documented_is_output(scene):
         scene.wait_for_pings()
     found = {}
     for name, document, fields in documents(scene):
-        own = MANUAL.documents.get(name, {})
+        home = schema.homes(MANUAL.documents, name)
         for path, kind in schema.seen(schema.promises(fields), document):
-            found.setdefault((name if path in own else "reply", path),
-                             set()).add(kind)
+            found.setdefault(home[path], set()).add(kind)
+    never_null = NEVER_NULL | (WITHOUT_FILE if scene.has_file else set())
     missing = []
     for name, fields in MANUAL.documents.items():
         for path, field in fields.items():
@@ -88,7 +89,7 @@ def test_documented_is_output(scene):
             elif kinds == {"null"} and key not in NEVER | SLOW:
                 missing.append(f"{name}: {path} was always null")
             elif "null" in field.types and "null" not in kinds \
-                    and key not in NEVER_NULL:
+                    and key not in never_null:
                 missing.append(f"{name}: {path} was never null")
     assert not missing, "\n".join(missing)
 
@@ -140,10 +141,16 @@ def test_strings_that_are_listed(scene):
             ("It Ic tap", "tap", {d["tap"] for d in scene.told["tap"]}),
             ("Ss Refusals", "code", {d["code"] for d in scene.told["refusal"]}),
             ("Sh STATE FILE", "phase",
-             {d["phase"] for d in scene.told["state"]})):
+             {d["phase"] for d in scene.told["state"]}),
+            ("It Ic trace", "state", {d["state"] for d in scene.told["trace"]}),
+            ("It Ic log", "format", {d["format"] for d in scene.told["log"]}),
+            ("Sh STAGES", "stage",
+             {s["stage"] for d in scene.told["trace"] for s in d["stages"]}),
+            ("Sh CONFIGURATION", "values[].from",
+             {v["from"] for d in scene.told["config"] for v in d["values"]})):
         entry = text[text.index(f".{section}\n"):]
         entry = entry[entry.index(f".It Va {path}\n") + 1:]
-        entry = entry[:entry.index(".It Va ")]
+        entry = re.split(r"^\.(?:It Va|Sh) ", entry, 1, re.M)[0]
         for value in values:
             assert re.search(rf"Ql {value}\b", entry), (path, value)
 
@@ -176,11 +183,8 @@ def test_the_manual_says_what_is_frozen():
 
 
 def frozen(name):
-    """What is frozen of a document, with what every reply has."""
-    table = TABLE["documents"].get(name, {})
-    if name.partition(" ")[0] in (*STREAMS, "refusal", "state", "status"):
-        return table
-    return {**TABLE["documents"]["reply"], **table}
+    """What is frozen of a document, with what others have, too."""
+    return schema.whole(TABLE["documents"], name)
 
 
 def test_output_keeps_version_1(scene):
@@ -204,10 +208,9 @@ def mutants(table, document):
                 if change == "rename":
                     value[name + "_"] = old
                 elif change == "retype":
-                    value[name] = 1 if "string" in types \
-                        or "boolean" in types or "ob" in types else "1"
-                    if "number" in types and "string" in types:
-                        value[name] = False
+                    value[name] = next(
+                        other for other in (1, "1", False, 1.5)
+                        if not schema.fits(other, types.split(" or ")))
                 yield change, path, mutant
                 break
 
@@ -298,7 +301,7 @@ def test_a_schema_may_be_asked_for(scene):
 
 def test_every_reply_names_its_schema_and_version(scene):
     for name, document, _ in documents(scene):
-        if name.partition(" ")[0] in STREAMS:
+        if schema.is_line(name):
             continue
         assert re.fullmatch(r"relayd\.\w+/1", document["schema"]), name
         assert document["version"] == VERSION, name
