@@ -31,6 +31,13 @@ client_answered(struct control *ct, uint64_t cookie)
 }
 
 void
+control_begin(struct client *c, int ok)
+{
+	(void)ok;
+	buf_adds(&c->out, SPAN_LIT("{\"ok\":true"));
+}
+
+void
 control_refuse(struct client *c, const char *code, const char *fmt, ...)
 {
 	(void)c;
