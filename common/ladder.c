@@ -183,15 +183,21 @@ ladder_begin(struct ladder *l)
 
 /* The other rungs. */
 
-/* As the user: root may have been left no power over the user's directory. */
+/* A root that was left no power over the user's directory goes there as the
+ * user; one that has it needs no way for the user. */
 static void
 enter_root(const struct ladder *l, uid_t uid)
 {
 	if (l->root == NULL)
 		die("no directory to chroot into (-C)");
-	(void)setfsuid(uid);
-	if (chroot(l->root) == -1)
-		die("chroot %s: %s", l->root, strerror(errno));
+	if (chroot(l->root) == 0)
+		return;
+	if (errno == EACCES) {
+		(void)setfsuid(uid);
+		if (chroot(l->root) == 0)
+			return;
+	}
+	die("chroot %s: %s", l->root, strerror(errno));
 }
 
 /* Become the user, and make sure that there is no way back. */

@@ -165,8 +165,8 @@ def test_who_asked(make_relayd, issuer):
     assert enroll(relayd, token).returncode == 0
     assert relayd.ctl("forget", "main").returncode == 0
     for command in ("enroll", "forget"):
-        lines = said(relayd, command, f"uid {relayd.daemon.uid},", "pid ")
-        assert lines, command
+        until(lambda command=command: said(
+            relayd, command, f"uid {relayd.daemon.uid},", "pid "), command)
     assert token not in relayd.log
 
 
