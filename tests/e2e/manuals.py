@@ -25,8 +25,15 @@ F is the file that the block is the text of.  Without a comment the kind is
 told from the text, and commands count as `sh manual`.
 """
 
+import os
 import re
+import shutil
+import subprocess
 import sys
+
+import pytest
+
+import relay
 from base import ROOT
 
 DOCS = ROOT / "docs"
@@ -151,6 +158,45 @@ def update():
             begin = text.index("\n", begin) + 1
             text = text[:begin] + body + text[text.index("\n.Ed\n", begin):]
         page.write_text(text)
+
+
+# For the tests.
+
+def need(*programs):
+    """A test for which a program is missing fails where tests are to prove
+    something, and is left out elsewhere."""
+    for name in programs:
+        if shutil.which(name) is None:
+            complain = pytest.fail if os.environ.get("CI") else pytest.skip
+            complain(f"needs {name}: scripts/deps install test")
+
+
+def read(name):
+    return (ROOT / name).read_text()
+
+
+def mandoc(*words):
+    done = subprocess.run(["mandoc", *map(str, words)], text=True, check=False,
+                          capture_output=True, timeout=relay.TIMEOUT_S)
+    return done.stdout
+
+
+def options_of(text):
+    """The options that a line of usage, or the head of an item, shows."""
+    return set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", text))
+
+
+def run(program, *words):
+    """A program by itself: (exit status, all that it said)."""
+    done = subprocess.run(
+        [str(relay.BUILD / program), *words], text=True, check=False,
+        capture_output=True, timeout=relay.TIMEOUT_S,
+        env={"PATH": "/bin", "ASAN_OPTIONS": "detect_leaks=0"})
+    return done.returncode, done.stdout + done.stderr
+
+
+def help_of_ctl(*words):
+    return run("relay-ctl", *words)[1]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import threading
 import pytest
 from connector.faults import DialFault
 
-from issued import provisioned, write_token
+from issued import provisioned
 from proxy import Proxy
 from relay import TIMEOUT_S, until
 

@@ -2,8 +2,6 @@
 """A gateway that an operator switches off and on, or connects anew; a session
 that is stopped."""
 
-import pytest
-
 
 def ask(relayd, cmd, **more):
     return relayd.control({"cmd": cmd, **more})

@@ -23,6 +23,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+# What begins the command that is started by this.
+START = [sys.executable, "-B", str(Path(__file__).resolve())]
 LIBC = ctypes.CDLL(None, use_errno=True)
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE = 32, 4096, 8192, 16384, 1 << 18
@@ -321,4 +323,5 @@ def main():
     os.execv(args.words[0], args.words)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -447,44 +447,6 @@ step_tap(struct world *w, struct span arg)
 	w->gw->followers = digit(&arg) % 2;
 }
 
-struct account {
-	struct stage_sum sum;
-	unsigned n;
-};
-
-static void
-hear_stage(void *arg, const struct stage_step *step)
-{
-	struct account *t = arg;
-
-	CHECK(stage_word(step->stage)[0] != '\0');
-	stage_add(&t->sum, step);
-	t->n++;
-}
-
-/* Somebody asks what became of an event. */
-static void
-ask_stages(struct world *w, struct span id)
-{
-	struct account t = {.n = 0};
-	char why[STAGE_WHY];
-	struct stage_id at;
-
-	if (!stage_find(w->gw, id, &at)) {
-		CHECK(stage_past(w->gw, id) <= PAST_TAKEN);
-		return;
-	}
-	(void)stage_each(w->gw, &at, hear_stage, &t);
-	CHECK(t.n > 0);
-	stage_look(&t.sum, &at);
-	CHECK(stage_state_word(t.sum.state)[0] != '\0');
-	(void)stage_why(w->gw, &at, &t.sum, why);
-	/* What waits is not done with; what does not, is not in a hand. */
-	if (at.d != NULL)
-		CHECK(
-		    t.sum.state != STATE_DONE && t.sum.state != STATE_DROPPED);
-}
-
 /* By an id that somebody made up, or that there is. */
 static void
 step_trace(struct world *w, struct span arg)
@@ -493,13 +455,13 @@ step_trace(struct world *w, struct span arg)
 	char id[CORE_ID];
 	size_t len;
 
-	ask_stages(w, arg);
+	stages_asked(w, arg);
 	TAILQ_FOREACH (d, &w->gw->delivery.order, order) {
-		ask_stages(w, (struct span){d->cid, d->cidlen});
+		stages_asked(w, (struct span){d->cid, d->cidlen});
 		if (d->seq == 0)
 			continue;
 		len = core_put_id(d->epoch, d->seq, id);
-		ask_stages(w, (struct span){id + 1, len - 2});
+		stages_asked(w, (struct span){id + 1, len - 2});
 	}
 }
 

@@ -144,6 +144,9 @@ void agents_answered(struct world *w, uint64_t n, int slot);
 /* link_steps.c: what a line of the input does, and then the audit. */
 void link_step(struct world *w, struct span line);
 
+/* link_stages.c: somebody asks what became of an event. */
+void stages_asked(struct world *w, struct span id);
+
 /* link_audit.c: the core's own books. */
 void audit(const struct world *w);
 
