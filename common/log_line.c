@@ -8,6 +8,9 @@
 #include "log_line.h"
 #include "utc.h"
 
+/* Bytes of a short value, NUL included: a gateway's name with escapes. */
+#define WORD_MAX (8 * LIMIT_NAME)
+
 /* A line that is being put together.  Everything but msg is bounded far below
  * its end. */
 struct put {
@@ -87,7 +90,8 @@ number(struct put *p, const char *name, unsigned long long v)
 static void
 quoted(struct put *p, struct span text, size_t cap)
 {
-	const size_t room = LIMIT_LOG_LINE - 4 - p->n;
+	const size_t end = LIMIT_LOG_LINE - 4;
+	const size_t room = p->n < end ? end - p->n : 0;
 
 	put(p, "\"");
 	p->n += log_vis_put(p->out + p->n, cap < room ? cap : room, text,
@@ -95,15 +99,16 @@ quoted(struct put *p, struct span text, size_t cap)
 	put(p, "\"");
 }
 
-/* A short value. */
+/* A short value; a compromised child says any length. */
 static void
 word(struct put *p, const char *name, struct span value, int first)
 {
 	key(p, name, first);
-	if (p->form == LOG_FORM_LOGFMT && is_plain(value))
+	if (p->form == LOG_FORM_LOGFMT && value.len < WORD_MAX &&
+	    is_plain(value))
 		put(p, "%.*s", (int)value.len, value.p);
 	else
-		quoted(p, value, 8 * LIMIT_NAME);
+		quoted(p, value, WORD_MAX);
 }
 
 static void

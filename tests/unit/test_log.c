@@ -195,6 +195,28 @@ overlong_lines(void **state)
 		  "msg=\"end\"\n$");
 }
 
+/* A child that says any length of gateway: the line stays within its bound,
+ * and whole. */
+static void
+overlong_subjects(void **state)
+{
+	static char line[LIMIT_LOG_LINE];
+	const char *got;
+	size_t n;
+
+	(void)state;
+	for (n = LIMIT_NAME; n < LIMIT_LOG_LINE - 16; n++) {
+		memset(line, '\x01', sizeof(line));
+		memcpy(line, "6\tlink\t", 7);
+		memset(line + 7, 'x', n);
+		line[7 + n] = '\t';
+		line[sizeof(line) - 1] = '\n';
+		got = collected(line, sizeof(line), sizeof(line));
+		assert_true(strcspn(got, "\n") < LIMIT_LOG_LINE);
+		matches(got, " gateway=(x+|\"x+\\.\\.\\.\") msg=\"[^\"]+\"\n$");
+	}
+}
+
 static void
 overlong_own(void **state)
 {
@@ -345,6 +367,7 @@ main(void)
 	    cmocka_unit_test(childs_line_cannot_forge),
 	    cmocka_unit_test(other_lines),
 	    cmocka_unit_test(overlong_lines),
+	    cmocka_unit_test(overlong_subjects),
 	    cmocka_unit_test(overlong_own),
 	    cmocka_unit_test(flood_is_bounded),
 	    cmocka_unit_test(bound_changes),
