@@ -42,7 +42,7 @@ clock_text(char out[UTC_TEXT], int64_t at)
 static void
 part(char out[PART_MAX], const struct sup_state_gateway *g)
 {
-	char why[WHY_MAX], state[33], when[UTC_TEXT], next[48] = "";
+	char why[WHY_MAX], state[33], when[UTC_TEXT], next[32] = "";
 
 	log_vis(state, sizeof(state), span_str(g->state));
 	/* Why it is well need not be said. */
