@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hex.h"
 #include "hide.h"
 #include "json.h"
 #include "utf8.h"
@@ -333,31 +334,65 @@ xchg_answer_command(struct xchg_result *a, struct span printed)
 	settle(a, XSTAGE_DONE);
 }
 
-/* An enrollment token, as it stands in the body; else all of the body, where
- * no bearer proves who we are: a client's secret is in it. */
+/* What stands in the body between a beginning and the next such character. */
 static struct span
-body_secret(const struct msg_xrequest *q)
+within_body(const struct msg_xrequest *q, struct span begin, char end)
 {
-	static const char name[] = "\"enrollmentToken\":\"";
 	struct span s = q->body;
 	const char *p;
 
-	p = s.len == 0 ? NULL : memmem(s.p, s.len, name, sizeof(name) - 1);
+	p = s.len == 0 ? NULL : memmem(s.p, s.len, begin.p, begin.len);
 	if (p == NULL)
-		return q->bearer.len > 0 ? (struct span){NULL, 0} : s;
-	p += sizeof(name) - 1;
+		return (struct span){NULL, 0};
+	p += begin.len;
 	s.len -= (size_t)(p - s.p);
 	s.p = p;
-	p = memchr(s.p, '"', s.len);
+	p = memchr(s.p, end, s.len);
 	if (p != NULL)
 		s.len = (size_t)(p - s.p);
 	return s;
 }
 
+/* A form's value as it was before it became part of one, in our memory for
+ * texts: it is a secret. */
+static struct span
+decoded(struct xchg_result *a, struct span s)
+{
+	char *out = a->text + a->used;
+	size_t i, n = 0;
+	int hi, lo;
+
+	if (s.len > sizeof(a->text) - a->used)
+		return s;
+	for (i = 0; i < s.len; i++) {
+		out[n++] = s.p[i];
+		if (s.p[i] != '%' || s.len - i <= 2)
+			continue;
+		hi = hex_value(s.p[i + 1]);
+		lo = hex_value(s.p[i + 2]);
+		if (hi == -1 || lo == -1)
+			continue;
+		out[n - 1] = (char)(hi << 4 | lo);
+		i += 2;
+	}
+	return (struct span){out, n};
+}
+
 void
 xchg_answer_hide(struct xchg_result *a, const struct msg_xrequest *q)
 {
+	const struct span client =
+	    within_body(q, SPAN_LIT("client_secret="), '&');
+
 	hide_echo(a->reason, q->bearer);
-	hide_echo(a->reason, body_secret(q));
+	hide_echo(
+	    a->reason, within_body(q, SPAN_LIT("\"enrollmentToken\":\""), '"'));
+	/* The form that stands there whole goes first: of the other one a part
+	 * would be left. */
+	if (client.len > 0 &&
+	    memmem(a->reason, strlen(a->reason), client.p, client.len) != NULL)
+		hide_echo(a->reason, client);
+	hide_echo(a->reason, decoded(a, client));
+	hide_echo(a->reason, client);
 	a->m.reason = span_str(a->reason);
 }

@@ -160,6 +160,41 @@ huge(void **state)
 	free(flood);
 }
 
+/* What a token URL repeats of a client's secret, short or long, as it came or
+ * as it was, is not said on. */
+static void
+said_back(void **state)
+{
+#define FORM                                                          \
+	"grant_type=client_credentials&client_id=a&client_secret=%s&" \
+	"scope=b"
+	static const struct {
+		const char *sent, *said;
+	} c[] = {
+	    {"hunter2-hunter2", "hunter2-hunter2"},
+	    {"abc%2B12%2Fdef%3D34%26ghi", "abc+12/def=34&ghi"},
+	    {"abc%2B12%2Fdef%3D34%26ghi", "abc%2B12%2Fdef%3D34%26ghi"},
+	    {"0123456789abcdef%2B0123456789", "0123456789abcdef+0123456789"},
+	    {"0123456789abcdef%2B0123456789", "0123456789abcdef%2B0123456789"},
+	};
+	char answer[512], body[512];
+	struct msg_xrequest q = request(ANSWER_TOKEN);
+	struct run r;
+	size_t i;
+
+	for (i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
+		snprintf(answer, sizeof(answer),
+		    UNTIL_CLOSE("401 No") "{\"error\":\"not so: %s.\"}",
+		    c[i].said);
+		snprintf(body, sizeof(body), FORM, c[i].sent);
+		q.bearer = SPAN_LIT("");
+		q.body = span_str(body);
+		run_with(&r, *state, (struct server){.answer = answer}, &q);
+		outcome(&r, XSTAGE_REFUSED, 401, "not so: [...].");
+		run_end(&r);
+	}
+}
+
 int
 main(void)
 {
@@ -167,6 +202,7 @@ main(void)
 	    cmocka_unit_test(answered),
 	    cmocka_unit_test(dribbled),
 	    cmocka_unit_test(huge),
+	    cmocka_unit_test(said_back),
 	};
 
 	return cmocka_run_group_tests(tests, world_new, world_free);
