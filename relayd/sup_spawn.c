@@ -73,7 +73,7 @@ command_line(struct spawn *sp, const struct supervisor *s, enum role role)
 	snprintf(
 	    sp->path, sizeof(sp->path), "%s/%s", s->paths.bin, row->program);
 	snprintf(sp->ppid, sizeof(sp->ppid), "%d", (int)getpid());
-	snprintf(sp->level, sizeof(sp->level), "%d", sup_level(s));
+	snprintf(sp->level, sizeof(sp->level), "%d", sup_level_of(s, role));
 	sp->arg[sp->narg++] = row->title;
 	add(sp, "-R", row->name);
 	add(sp, "-P", sp->ppid);

@@ -151,6 +151,7 @@ struct supervisor {
 	int debug;	    /* -d: the configuration does not lower the level */
 	int level;	    /* what an operator asked for; -1: nothing */
 	int logged_at;	    /* what all were told; -1: nothing yet */
+	struct rate level_wishes;
 	struct log_repeats *repeats;
 	enum sup_phase phase;
 	struct sup_child child[ROLE_KEPT]; /* [ROLE_SUPERVISOR] is ourselves */

@@ -11,6 +11,7 @@ import threading
 
 import pytest
 
+import inject
 import loglines
 from agents import LineSocket
 from base import ROOT, TIMEOUT_S, until
@@ -225,6 +226,48 @@ def test_level_and_form_of_a_reload(make_relayd, connector):
     assert not relayd.reload()["ok"]
     assert relayd.ctl("log").stdout == "debug\n"
     relayd.wait_log('^{.*"event":"reload".*not reloaded', since=mark)
+
+
+def wish_as_engine(relayd, wishes):
+    """What a compromised engine asks for, of nobody's accord."""
+    reason = inject.cannot()
+    if reason:
+        pytest.skip(reason)
+    with inject.Puppet(relayd.role_pid("engine")) as engine:
+        for pid, level in enumerate(wishes, 1):
+            engine.sendmsg(inject.FD_OF["engine"]["supervisor"],
+                           inject.packet("WANT_LEVEL", level, 0, pid))
+
+
+def test_the_engine_quietens_nobody_who_tells_of_it(make_relayd, connector):
+    """Tokens are logged by relay-authd, what becomes of processes by the
+    supervisor, whatever is asked for in an operator's name."""
+    relayd = quiet(make_relayd).connect_to(connector)
+    relayd.start(wait="connected")
+    wish_as_engine(relayd, [3])
+    relayd.wait_log("event=log_level .*error, was info")
+    mark = relayd.log_mark()
+    authd = relayd.kill_and_wait("authd")
+    relayd.wait_log("process=supervisor .*event=exit", since=mark)
+    relayd.wait_state()
+    connector.drop()
+    relayd.wait_gateway(lambda g: g["counters"]["handshakes"] == 2
+                        and g["state"] == "connected", "to be back")
+    relayd.stop()
+    lines = "\n".join(relayd.lines[mark:])
+    assert re.search("process=supervisor .*event=stop ", lines)
+    assert re.search(f"process=authd pid={authd} .*event=mint ", lines)
+    assert not re.search("level=(info|warn) process=(engine|dialer)", lines)
+
+
+def test_a_flood_of_levels_is_bounded(make_relayd, connector):
+    relayd = quiet(make_relayd).connect_to(connector)
+    relayd.start(wait="connected")
+    wish_as_engine(relayd, [6, 7] * 200)
+    relayd.ctl("log")
+    relayd.stop()
+    said = [line for line in relayd.lines if "event=log_level" in line]
+    assert 10 <= len(said) < 200, len(said)
 
 
 def test_levels_that_are_none(relayd):
