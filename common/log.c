@@ -268,17 +268,19 @@ log_always(const char *event, const char *fmt, ...)
 void
 log_refused(const char *fmt, ...)
 {
-	char text[LIMIT_LOG_LINE];
+	char text[LIMIT_LOG_LINE], shown[LIMIT_LOG_LINE];
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (self.form == LOG_FORM_JSON)
+	if (self.form == LOG_FORM_JSON) {
 		log_err("refused", NULL, "%s", text);
-	else
-		fprintf(
-		    stderr, "%srelayd: %s\n", self.journal ? "<3>" : "", text);
+		return;
+	}
+	/* What comes from the configuration was made visible before. */
+	(void)log_vis_put(shown, sizeof(shown), span_str(text), VIS_KEEP);
+	fprintf(stderr, "%srelayd: %s\n", self.journal ? "<3>" : "", shown);
 }
 
 void

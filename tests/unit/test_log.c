@@ -218,6 +218,24 @@ overlong_subjects(void **state)
 }
 
 static void
+refuse(void *arg)
+{
+	log_refused("%s is missing", (const char *)arg);
+}
+
+/* A path may hold anything; what was made visible stays as it is. */
+static void
+refused_on_one_line(void **state)
+{
+	char path[] = "/run/a\n<0>relayd: \x1b[31m\\x0a";
+
+	(void)state;
+	log_init(LOG_TO_PEOPLE, "relayd", LOG_INFO);
+	assert_string_equal(capture(refuse, path),
+	    "relayd: /run/a\\x0a<0>relayd: \\x1b[31m\\x0a is missing\n");
+}
+
+static void
 overlong_own(void **state)
 {
 	static char text[3 * LIMIT_LOG_LINE];
@@ -368,6 +386,7 @@ main(void)
 	    cmocka_unit_test(other_lines),
 	    cmocka_unit_test(overlong_lines),
 	    cmocka_unit_test(overlong_subjects),
+	    cmocka_unit_test(refused_on_one_line),
 	    cmocka_unit_test(overlong_own),
 	    cmocka_unit_test(flood_is_bounded),
 	    cmocka_unit_test(bound_changes),
