@@ -71,7 +71,7 @@ test_many(void **state)
 	assert_string_equal(
 	    line, "1023 of 1024 gateways connected; sick retrying: refused");
 	/* The longest there are, of characters of three bytes. */
-	for (i = 0; i < LIMIT_REASON; i += 3)
+	for (i = 0; i + 3 < LIMIT_REASON; i += 3)
 		memcpy(reason + i, "\xe2\x82\xac", 3);
 	reason[LIMIT_REASON - 1] = '\0';
 	for (i = 0; i < LIMIT_GATEWAYS; i++)
