@@ -78,7 +78,8 @@ def test_each_process_is_in_the_threat_model():
                        (ROOT / "common/role.c").read_text())
     assert len(roles) == 6
     for role in roles:
-        name = "relay-authd" if role == "authd" else role
+        name = {"authd": "relay-authd",
+                "serve": "relay-ctl serve"}.get(role, role)
         assert re.search(rf"^### (The |An )?{name}$", text, re.M), role
 
 
