@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 
 #include "bundle.h"
+#include "schema.h"
 
 struct bundle_name {
 	const char *kind;
@@ -29,7 +30,11 @@ static const char *const phrases[] = {
     "TLS did not come up", "certificate verify failed",
     "the peer does not speak TLS on this port", "hostname mismatch",
     "or this machine's clock is wrong", "no certificate found", "TLSv1.2",
-    "TLSv1.3",
+    "TLSv1.3", "TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256",
+    "TLS_CHACHA20_POLY1305_SHA256", "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
     /* the upgrade and the link */
     "the upgrade was answered with HTTP", "the upgrade was refused",
     "no answer to the upgrade", "the answer does not upgrade to websocket",
@@ -64,11 +69,11 @@ static const char *const phrases[] = {
     "user", "chroot", "files", "tcp", "scope", "secret", "seccomp",
     "not as root",
     /* words of the status */
-    "running", "restarting", "starting", "reloading", "held", "lacking",
-    "not asked", "us", "hold", "closing", "drained", "draining",
-    "asking the time", "token", "stopped", "received", "not set",
-    "configuration", "credential", "agents", "waiting", "descriptor",
-    "backing off", "hushed", "idling", "voided",
+    SCHEMA_STATUS, SCHEMA_STATE, SCHEMA_CREDENTIALS, "running", "restarting",
+    "starting", "reloading", "held", "lacking", "not asked", "us", "hold",
+    "closing", "drained", "draining", "asking the time", "token", "stopped",
+    "received", "not set", "configuration", "credential", "agents", "waiting",
+    "descriptor", "backing off", "hushed", "idling", "voided",
     /* of a check */
     "others can write it", "belongs to another user than root",
     "can be written by others than root", "others can use it",

@@ -17,7 +17,7 @@
 
 enum shown {
 	AS_IT_IS, /* a number, a boolean or null */
-	TERM,	  /* what relayd or OpenSSL made: letters, digits, dots */
+	RELEASE,  /* a version's number */
 	PHRASES,  /* a sentence, or a word: what is known of it */
 	URL,
 	INSIDE, /* an object or array: its members */
@@ -37,8 +37,8 @@ struct member {
 
 static const struct member status_members[] = {
     M("ok", AS_IT_IS),
-    M("schema", TERM),
-    M("version", TERM),
+    M("schema", PHRASES),
+    M("version", RELEASE),
     M("pid", AS_IT_IS),
     M("started", AS_IT_IS),
     M("now", AS_IT_IS),
@@ -87,7 +87,7 @@ static const struct member status_members[] = {
     M("gateways.last_failure.at", AS_IT_IS),
     M("gateways.last_failure.ago_s", AS_IT_IS),
     {"gateways.address", NAMED, "address"},
-    M("gateways.tls", TERM),
+    M("gateways.tls", PHRASES),
     M("gateways.rtt_ms", AS_IT_IS),
     M("gateways.clock_skew_s", AS_IT_IS),
     M("gateways.last_handshake_s", AS_IT_IS),
@@ -126,7 +126,33 @@ static const struct member status_members[] = {
     M("gateways.journal.aside", AS_IT_IS),
     M("gateways.journal.aside_bytes", AS_IT_IS),
     M("gateways.counters", INSIDE),
-    M("gateways.counters.*", AS_IT_IS),
+    M("gateways.counters.dials", AS_IT_IS),
+    M("gateways.counters.handshakes", AS_IT_IS),
+    M("gateways.counters.losses", AS_IT_IS),
+    M("gateways.counters.lines_in", AS_IT_IS),
+    M("gateways.counters.bytes_in", AS_IT_IS),
+    M("gateways.counters.lines_bad", AS_IT_IS),
+    M("gateways.counters.events_in", AS_IT_IS),
+    M("gateways.counters.replays", AS_IT_IS),
+    M("gateways.counters.events_left", AS_IT_IS),
+    M("gateways.counters.delivered", AS_IT_IS),
+    M("gateways.counters.redelivered", AS_IT_IS),
+    M("gateways.counters.agent_acks", AS_IT_IS),
+    M("gateways.counters.acks_out", AS_IT_IS),
+    M("gateways.counters.outbound", AS_IT_IS),
+    M("gateways.counters.outbound_ok", AS_IT_IS),
+    M("gateways.counters.outbound_failed", AS_IT_IS),
+    M("gateways.counters.outbound_ambiguous", AS_IT_IS),
+    M("gateways.counters.interrupts", AS_IT_IS),
+    M("gateways.counters.forwards_dropped", AS_IT_IS),
+    M("gateways.counters.agent_lines_bad", AS_IT_IS),
+    M("gateways.counters.unknown_frames", AS_IT_IS),
+    M("gateways.counters.recovered", AS_IT_IS),
+    M("gateways.counters.torn", AS_IT_IS),
+    M("gateways.counters.suspects", AS_IT_IS),
+    M("gateways.counters.aside", AS_IT_IS),
+    M("gateways.counters.requeued", AS_IT_IS),
+    M("gateways.counters.dropped", AS_IT_IS),
     M("processes", INSIDE),
     M("processes.role", PHRASES),
     M("processes.pid", AS_IT_IS),
@@ -135,14 +161,22 @@ static const struct member status_members[] = {
     M("processes.since", AS_IT_IS),
     M("processes.pss_kb", AS_IT_IS),
     M("processes.layers", INSIDE),
-    M("processes.layers.*", PHRASES),
+    M("processes.layers.user", PHRASES),
+    M("processes.layers.chroot", PHRASES),
+    M("processes.layers.nnp", PHRASES),
+    M("processes.layers.nodump", PHRASES),
+    M("processes.layers.seccomp", PHRASES),
+    M("processes.layers.files", PHRASES),
+    M("processes.layers.tcp", PHRASES),
+    M("processes.layers.scope", PHRASES),
+    M("processes.layers.secret", PHRASES),
     M("processes.lacking", PHRASES),
     {NULL, AS_IT_IS, NULL},
 };
 
 static const struct member state_members[] = {
-    M("schema", TERM),
-    M("version", TERM),
+    M("schema", PHRASES),
+    M("version", RELEASE),
     M("pid", AS_IT_IS),
     M("updated", AS_IT_IS),
     M("phase", PHRASES),
@@ -164,7 +198,7 @@ static const struct member state_members[] = {
 };
 
 static const struct member credentials_members[] = {
-    M("schema", TERM),
+    M("schema", PHRASES),
     M("credentials", INSIDE),
     {"credentials.gateway", NAMED, "gateway"},
     M("credentials.source", PHRASES),
@@ -207,38 +241,28 @@ struct walk {
 
 static void put(struct walk *w, const char *path, struct span raw, int depth);
 
-/* The row of a path; "x.*" stands for every member of x whose name is one of
- * ours in form. */
+/* The row of a path. */
 static const struct member *
 find_member(const struct walk *w, const char *path)
 {
 	const struct member *m;
-	const char *dot = strrchr(path, '.');
-	size_t n;
 
-	for (m = w->table; m->path != NULL; m++) {
-		n = strlen(m->path);
+	for (m = w->table; m->path != NULL; m++)
 		if (strcmp(m->path, path) == 0)
 			return m;
-		if (n > 2 && strcmp(m->path + n - 2, ".*") == 0 &&
-		    dot != NULL && (size_t)(dot - path) == n - 2 &&
-		    strncmp(path, m->path, n - 2) == 0)
-			return m;
-	}
 	return NULL;
 }
 
-/* Whether a text can be a version, a schema or a cipher's name. */
+/* Whether a text can be a version's number; longer ones may be anything. */
 static int
-is_term(struct span s)
+is_release(struct span s)
 {
 	size_t i;
 
 	for (i = 0; i < s.len; i++)
-		if (!isalnum((unsigned char)s.p[i]) &&
-		    memchr("_-. /", s.p[i], 5) == NULL)
+		if (!isdigit((unsigned char)s.p[i]) && s.p[i] != '.')
 			return 0;
-	return s.len <= 48;
+	return s.len <= 11;
 }
 
 /* A number, true, false or null: no string, nothing with members. */
@@ -270,7 +294,7 @@ put_text(struct walk *w, const struct member *m, struct span raw)
 	buf_init(&shown, 0);
 	if (s.p == NULL)
 		buf_adds(&shown, SPAN_LIT("…"));
-	else if (m->as == TERM && is_term(s))
+	else if (m->as == RELEASE && is_release(s))
 		buf_adds(&shown, s);
 	else if (m->as == URL)
 		bundle_url(w->names, &shown, s);

@@ -28,6 +28,7 @@ struct explain {
 	const char *only; /* the gateway asked for; NULL: all */
 	FILE *f;
 	int n;
+	int asks; /* what else the run directory tells is told, too */
 };
 
 void
@@ -278,7 +279,8 @@ render(const struct out *o, FILE *f, struct span reply, void *arg)
 	if (f == NULL)
 		return CTL_OK;
 	e->f = f;
-	e->n = explain_refused(e->ctl, f);
+	if (e->asks)
+		e->n = explain_refused(e->ctl, f);
 	if (gwtext_each(reply, e->only, explain_one, e) == 0)
 		fprintf(f, "no gateways\n");
 	return CTL_OK;
@@ -296,7 +298,7 @@ int
 cmd_explain(struct ctl *ctl)
 {
 	struct explain e = {
-	    .ctl = ctl, .only = ctl->narg > 0 ? ctl->arg[0] : NULL};
+	    .ctl = ctl, .only = ctl->narg > 0 ? ctl->arg[0] : NULL, .asks = 1};
 	struct client c;
 	struct span reply;
 	enum client_result r;

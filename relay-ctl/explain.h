@@ -75,7 +75,7 @@ struct finding {
  * in any case. */
 int facts_read(struct facts *f, struct obj *g);
 void facts_free(struct facts *f);
-/* Explain every gateway of a status. */
+/* Explain every gateway of a status, by that alone. */
 struct ctl;
 void explain_put(const struct ctl *ctl, FILE *f, struct span reply);
 /* The row that holds: there always is one. */

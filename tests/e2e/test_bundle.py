@@ -57,6 +57,12 @@ def test_what_is_in_it(relayd, connector):
     assert (gateway["name"], gateway["state"]) == ("gateway-1", "connected")
     assert gateway["counters"]["events_in"] == 1
     assert gateway["agents"][0]["unacknowledged"] == 1
+    # Every one is there: none was added and not judged.
+    told = relayd.status()
+    assert gateway["counters"].keys() == told["gateways"][0]["counters"].keys()
+    assert [p["layers"].keys() for p in status["processes"]] \
+        == [p["layers"].keys() for p in told["processes"]]
+    assert gateway["tls"] == told["gateways"][0]["tls"]
     assert "no list names them" in section(text, "status")  # the descriptor
     assert "gateway-1: connected for" in section(text, "explain")
     state = document(text, "state.json")
@@ -237,7 +243,7 @@ def test_what_is_not_known_is_not_shown(rundir, tmp_path):
     are expected."""
     canary = "canaryX77"
     inside = {"new_member": canary, "other": {"deep": [canary]},
-              canary: 1, "caN": canary}
+              canary: 1, "canary_x": 1, "caN": canary}
     gateway = {"name": canary, "state": canary, "phase": canary,
                "reason": f"closed by the connector: 1008 {canary} {canary}",
                "url": f"wss://{canary}.example:77/{canary}?{canary}",
@@ -249,24 +255,30 @@ def test_what_is_not_known_is_not_shown(rundir, tmp_path):
                "agents": [{"name": canary, "uid": 4711, "platforms": [canary],
                            "number": canary, **inside}],
                "counters": {"dials": 5, "of_" + canary: 1, "new": canary,
-                            "newer": {"x": canary}},
-               "tls": f"{canary}\n", "address": canary, **inside}
-    doc = {"ok": True, "schema": "relayd.status/1", "version": "9.9",
+                            "newer": {"x": canary}, "canary_x": 1},
+               "tls": f"TLSv1.3 {canary}", "address": canary, **inside}
+    doc = {"ok": True, "schema": "relayd.status/1", "version": f"9.9-{canary}",
            "pid": 1, "gateways": [gateway], "processes": [
                {"role": canary, "pid": 1, "state": canary, "lacking": canary,
-                "layers": {"user": "held", "new": canary}, **inside}],
+                "layers": {"user": "held", "new": canary, "canary_x": "held"},
+                **inside}],
            **inside}
     put_state(rundir, os.getpid(), new_member=canary)
+    # What stands for the run directory in texts is none.
+    (tmp_path / "RUNDIR").mkdir()
+    (tmp_path / "RUNDIR" / "config.json").write_text(json.dumps(
+        {"ok": True, "taken": 1, "refused": {"error": canary, "at": 2}}))
     path = tmp_path / "b.txt"
     with serving(rundir / "control.sock", answering(doc)), \
             serving(rundir / "auth.sock", answering(
                 {"ok": True, "schema": "relayauthd.credentials/1",
                  "credentials": [{"gateway": canary, "reason": canary,
                                   "secret": canary, **inside}], **inside})):
-        done = run(rundir, "bundle", "-f", "/nonexistent", str(path))
+        done = run(rundir, "bundle", "-f", "/nonexistent", str(path),
+                   cwd=tmp_path)
     assert done.returncode == 0, done
     text = path.read_text()
-    assert canary.lower() not in text.lower()
+    assert "canary" not in text.lower()
     assert "4711" not in text
     shown = document(text, "status")["gateways"][0]
     assert shown["counters"]["dials"] == 5

@@ -138,6 +138,9 @@ test_json(void **state)
 	expect(&b, "{\n}");
 	hide(&b, "{\"version\":\"0.1.0\",\"schema\":\"a\\u001b[b\"}", 0);
 	expect(&b, "{\n  \"version\": \"0.1.0\",\n  \"schema\": \"…\"\n}");
+	hide(&b, "{\"version\":\"0.1-ann\",\"schema\":\"relayd.status/1\"}", 0);
+	expect(&b,
+	    "{\n  \"version\": \"…\",\n  \"schema\": \"relayd.status/1\"\n}");
 	/* what is to have members and has none */
 	hide(&b, "{\"gateways\":\"x\",\"processes\":5}", 0);
 	expect(&b, "{\n  \"gateways\": \"…\",\n  \"processes\": 5\n}");
