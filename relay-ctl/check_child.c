@@ -15,6 +15,7 @@
 
 #include "check_child.h"
 #include "client.h"
+#include "env_wipe.h"
 #include "nss_load.h"
 #include "sandbox_landlock.h"
 #include "sandbox_seccomp.h"
@@ -79,6 +80,7 @@ check_child_start(struct check_child *c, void (*run)(const void *arg),
 		signal(SIGPIPE, SIG_IGN);
 		if (getppid() != me || place(pair[1], input, n) == -1)
 			_exit(1);
+		env_wipe();
 		run(arg);
 		_exit(0);
 	}
@@ -130,7 +132,8 @@ check_child_recv(struct check_child *c, void *p, size_t len, int *fd, int ms,
 	struct msghdr m = {.msg_iov = &iov,
 	    .msg_iovlen = 1,
 	    .msg_control = control.room,
-	    .msg_controllen = fd == NULL ? 0 : sizeof(control.room)};
+	    /* one descriptor: the room is padded to that of two */
+	    .msg_controllen = fd == NULL ? 0 : CMSG_LEN(sizeof(int))};
 	const struct cmsghdr *cm;
 	ssize_t n;
 
@@ -144,7 +147,7 @@ check_child_recv(struct check_child *c, void *p, size_t len, int *fd, int ms,
 	    cm->cmsg_type == SCM_RIGHTS &&
 	    cm->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(fd, CMSG_DATA(cm), sizeof(int));
-	if (n == (ssize_t)len)
+	if (n == (ssize_t)len && (m.msg_flags & MSG_TRUNC) == 0)
 		return 1;
 	if (fd != NULL && *fd != -1) {
 		close(*fd);

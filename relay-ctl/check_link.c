@@ -27,6 +27,9 @@
 #define SKEW_REFUSED 60
 #define SKEW_TOLD    5
 
+/* The last second of year 9999, where dates of certificates and of HTTP end. */
+#define TIME_MAX 253402300799
+
 /* The way to one gateway's connector. */
 struct way {
 	struct check *k;
@@ -35,6 +38,7 @@ struct way {
 	struct check_visit visit; /* and where it is meant to end */
 	const char *proxy;	  /* "its proxy", or the variable; NULL */
 	const char *proxy_file;
+	const char *proxy_value; /* of the variable */
 	char label[LIMIT_PATH + 1];
 	int from, userpass, ca; /* descriptors; -1 */
 	enum check_step done;	/* how far it came */
@@ -71,9 +75,10 @@ unescape(char *p)
 	*to = '\0';
 }
 
-/* "http://user:password@host:port": the part before @ is taken out. */
+/* "http://user:password@host:port": the part before @ is taken out, and kept
+ * when it is wanted. */
 static void
-take_userinfo(struct way *w, char *text)
+take_userinfo(char *text, char *to, size_t cap)
 {
 	char *host = strstr(text, "://"), *at;
 	size_t n;
@@ -83,9 +88,25 @@ take_userinfo(struct way *w, char *text)
 	if ((at = memrchr(host, '@', n)) == NULL)
 		return;
 	*at++ = '\0';
-	unescape(host);
-	strlcpy(w->visit.userpass, host, sizeof(w->visit.userpass));
+	if (to != NULL) {
+		unescape(host);
+		strlcpy(to, host, cap);
+	}
 	memmove(host, at, strlen(at) + 1);
+}
+
+/* The password that a variable gives: had when it is wanted, so that the child
+ * that asks name servers never has it. */
+static void
+userinfo_of_env(struct way *w)
+{
+	char text[LIMIT_PATH + 1];
+
+	if (w->proxy_value == NULL)
+		return;
+	strlcpy(text, w->proxy_value, sizeof(text));
+	take_userinfo(text, w->visit.userpass, sizeof(w->visit.userpass));
+	explicit_bzero(text, sizeof(text));
 }
 
 /* What our environment says, as relayd would read its own.  0, or -1 when that
@@ -110,8 +131,11 @@ proxy_of_env(struct way *w)
 		return 0;
 	w->proxy = proxy_env_vars[i - 1];
 	strlcpy(text, value, sizeof(text));
-	take_userinfo(w, text);
-	if ((why = proxy_env_parse(&url, text)) != NULL) {
+	w->proxy_value = value;
+	take_userinfo(text, NULL, 0);
+	why = proxy_env_parse(&url, text);
+	explicit_bzero(text, sizeof(text));
+	if (why != NULL) {
 		FAIL(w, STEP_NAME,
 		    "the proxy of the environment variable %s: %s\ncorrect "
 		    "it, or set \"proxy: none\" for the gateway",
@@ -202,6 +226,14 @@ step_connect(struct way *w, const struct check_found *found, int got)
 	return -1;
 }
 
+/* Times are told by whom nobody trusts: 0 for those that no clock shows, so
+ * that they can be reckoned with. */
+static int64_t
+sane(int64_t t, int64_t unit)
+{
+	return t < -unit || t > TIME_MAX * unit ? 0 : t;
+}
+
 /* Its texts end, whoever wrote them. */
 static int
 hear(struct check_child *c, struct check_peer *p, enum check_stage stage,
@@ -214,6 +246,9 @@ hear(struct check_child *c, struct check_peer *p, enum check_stage stage,
 	p->why[sizeof(p->why) - 1] = p->ends[CHECK_NAMES - 1] = '\0';
 	p->names[CHECK_NAMES - 1] = p->issuer[CHECK_NAMES - 1] = '\0';
 	p->tls[sizeof(p->tls) - 1] = '\0';
+	p->not_after = sane(p->not_after, 1);
+	p->date = sane(p->date, 1);
+	p->now_ms = sane(p->now_ms, 1000);
 	if (got == 1 && p->stage == (int32_t)stage)
 		return p->ok == 1 ? 0 : -1;
 	strlcpy(p->why,
@@ -468,6 +503,7 @@ follow(struct check *k, const struct conf_gateway *g)
 	w.visit.name = host;
 	w.visit.label = w.label;
 	w.visit.proxy = w.proxy != NULL;
+	userinfo_of_env(&w);
 	if (w.from != -1 && open_files(&w) == 0)
 		visit(&w);
 	for (; w.done < STEP_CLOCK; w.done++)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "env_wipe.h"
 #include "ladder.h"
 #include "log.h"
 #include "serve.h"
@@ -78,6 +79,7 @@ shut_in(void)
 {
 	struct ladder l = {.role = ROLE_SERVE};
 
+	env_wipe();
 	ladder_confine(&l);
 	if (l.lacking[0] != '\0')
 		log_warn("sandbox", NULL, "layers are lacking: %s", l.lacking);

@@ -360,21 +360,25 @@ def test_who_reads_foreign_bytes_is_shut_in(make_relayd, connector):
     with socket.create_server(("127.0.0.1", 0)) as server:
         relayd = make_relayd().connect_to(
             connector, url=f"https://127.0.0.1:{server.getsockname()[1]}")
+        env = {**relayd.environment(), "GATEWAY_RELAY_SECRET": "canary"}
         with subprocess.Popen(
                 relayd.ctl_words("check", "--all", "-f", str(relayd.conf)),
-                stdout=subprocess.DEVNULL, env=relayd.environment(),
-                cwd="/") as process:
+                stdout=subprocess.DEVNULL, env=env, cwd="/") as process:
             client, _ = server.accept()
             # The one that connected has ended; what came on it is TLS's.
             assert client.recv(1) == b"\x16"
             status = until(lambda: next(filter(None, map(
                 walls, children(process.pid))), None), "a child behind walls")
             uids = status["Uid"].split()
+            with open(f"/proc/{status['Pid'].strip()}/environ", "rb") as file:
+                environ = file.read()
             client.close()
             process.wait(TIMEOUT_S)
     assert status["NoNewPrivs"].strip() == "1"
     assert "0" not in uids
     assert int(status["CapEff"], 16) == 0
+    # It was forked, and has nothing of what we may have been told.
+    assert b"GATEWAY_RELAY_SECRET=\0" in environ and b"canary" not in environ
 
 
 def test_a_name_that_does_not_resolve(make_relayd, connector):

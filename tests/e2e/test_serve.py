@@ -508,7 +508,10 @@ def test_before_relayd(make_relayd, connector, start):
 
 # The process.
 
-def test_confined(serve):
+def test_confined(start, relayd):
+    serve = start(relayd, env={"GATEWAY_RELAY_SECRET": "canary"})
+    with open(f"/proc/{serve.process.pid}/environ", "rb") as file:
+        assert b"canary" not in file.read()
     status = dict(line.split(":\t", 1) for line in open(
         f"/proc/{serve.process.pid}/status", encoding="utf-8")
         if ":\t" in line)
