@@ -8,6 +8,7 @@
 #include "client.h"
 #include "field.h"
 #include "json.h"
+#include "pulse.h"
 #include "trace.h"
 
 /* Seconds that following may take: a week, as of wait. */
@@ -189,13 +190,6 @@ put_history(struct trace *t, struct span reply, int follows)
 		put_state(&o);
 }
 
-static void
-put_json(struct span line)
-{
-	fwrite(line.p, 1, line.len, stdout);
-	putchar('\n');
-}
-
 /* One line of what is to come.  CTL_OK at its end, -1 before, else why not. */
 static int
 take(struct trace *t, const struct client *c, struct span line)
@@ -207,7 +201,7 @@ take(struct trace *t, const struct client *c, struct span line)
 		return client_refused(c, t->ctl, line);
 	end = span_eq(field_str(&o, "trace"), SPAN_LIT("end"));
 	if (t->ctl->out.json)
-		put_json(line);
+		(void)out_json(line);
 	else if (end)
 		put_state(&o);
 	else
@@ -222,22 +216,26 @@ follow(struct trace *t, struct client *c, long seconds)
 {
 	int64_t until = seconds < 0 ? -1 : client_now() + seconds * 1000, left;
 	enum client_result r;
+	struct pulse pulse;
 	struct span line;
 	int status = -1;
 
+	pulse_begin(&pulse, t->ctl, c);
 	while (status == -1) {
 		left = until == -1 ? CLIENT_WAIT_EVER : until - client_now();
-		r = client_line(
-		    c, &line, until != -1 && left < 0 ? 0 : (int)left);
-		if (r == CLIENT_OK)
+		r = pulse_line(
+		    &pulse, c, &line, until != -1 && left < 0 ? 0 : (int)left);
+		if (r == CLIENT_OK) {
 			status = take(t, c, line);
-		else {
-			ctl_warn(r == CLIENT_SILENT
-				? "time is up, and the event is not at its end"
-				: "relayd ended the stream");
-			status = CTL_FAILED;
+			continue;
 		}
+		if (r == CLIENT_SILENT)
+			ctl_warn("time is up, and the event is not at its end");
+		else if (r == CLIENT_ENDED)
+			ctl_warn("relayd ended the stream");
+		status = CTL_FAILED;
 	}
+	pulse_end(&pulse);
 	return status;
 }
 
@@ -264,7 +262,7 @@ cmd_trace(struct ctl *ctl)
 	status = client_do(&c, ctl, &req, !content, CLIENT_WAIT_STATUS, &reply);
 	if (status == CTL_OK) {
 		if (ctl->out.json)
-			put_json(reply);
+			(void)out_json(reply);
 		else
 			put_history(&t, reply, follows);
 		if (fflush(stdout) != 0)

@@ -78,12 +78,12 @@ static const struct command commands[] = {
     {"quarantine", 0, 0, M(M_GATEWAY) | M(M_CONTENT), 0, aside_show},
     {"requeue", 0, 1, M(M_GATEWAY) | M(M_BUFFER_ID), M(M_BUFFER_ID),
 	aside_requeue},
+    {"drop", 0, 1, M(M_GATEWAY) | M(M_BUFFER_ID), M(M_BUFFER_ID), aside_drop},
     /* control_log.c */
     {"log", 0, 1, M(M_LEVEL), 0, log_run},
     /* control_trace.c */
     {"trace", 1, 0, M(M_GATEWAY) | M(M_BUFFER_ID) | M(M_CONTENT) | M(M_FOLLOW),
 	M(M_BUFFER_ID), trace_run},
-    {"drop", 0, 1, M(M_GATEWAY) | M(M_BUFFER_ID), M(M_BUFFER_ID), aside_drop},
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -215,6 +215,12 @@ trace_step(struct client *c, const struct stage_step *step)
 
 	if (!stage_is_of(&f->id, step))
 		return;
+	/* A connector may send one event again without end; a follower that
+	 * missed a stage would be wrong from then on. */
+	if (buf_len(&c->out) >= CONTROL_STREAM_HIGH) {
+		client_doom(c);
+		return;
+	}
 	trace_put(&c->out, "trace", f->eg, step);
 	buf_adds(&c->out, SPAN_LIT("}\n"));
 	stage_add(&f->sum, step);

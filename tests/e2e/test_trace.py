@@ -4,6 +4,7 @@ either id, over agents, links and engines that end; and who is told what it
 says."""
 
 import json
+import signal
 import socket
 
 import pytest
@@ -151,6 +152,44 @@ def test_followed_to_another_agent(relayd, connector):
     assert done.returncode == 0 and done.stdout.endswith("now: done\n")
 
 
+def test_who_follows_and_does_not_read(relayd, connector):
+    """An event that comes again and again fills no more than a stream may
+    take: then the follower is cut off."""
+    connector.say("discord", "c1", "x")
+    reached(relayd, "b1", "journalled")
+    line = connector.gateway().buffer.entries[1].line
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(TIMEOUT_S)
+        sock.connect(str(relayd.run / "status.sock"))
+        sock.sendall(b'{"cmd":"trace","bufferId":"b1","follow":true}\n')
+        assert json.loads(sock.makefile().readline())["state"] == "waiting"
+        for _ in range(100):
+            connector.send_text(line * 200)
+        relayd.wait_gateway(
+            lambda g: g["counters"]["replays"] == 20000, "all of them")
+        read = 0
+        while data := sock.recv(1 << 20):
+            read += len(data)
+    assert read < 1 << 20
+    with relayd.agent() as agent:
+        agent.ack(agent.inbound("x"))
+        connector.wait_all_acked()
+
+
+@pytest.mark.unclean
+def test_silence_is_told(relayd, connector):
+    """While it follows an event that nothing happens to."""
+    connector.say("discord", "c1", "x")
+    reached(relayd, "b1", "journalled")
+    follower = Stream(relayd, "trace", "--follow", "b1")
+    follower.wait("journalled")
+    pid = relayd.kill("engine", signal.SIGSTOP)
+    relayd.role_pid("engine", pid, 3 * TIMEOUT_S)   # killed 10 s later
+    code, told = follower.end(None)
+    assert code == 1 and told.index("the engine is silent") \
+        < told.index("ended the stream")
+
+
 def test_time_is_up(relayd, connector):
     connector.say("discord", "c1", "x")
     reached(relayd, "b1", "journalled")
@@ -198,6 +237,7 @@ def test_replayed(relayd, connector):
     answer = reached(relayd, "b1", COMMON[-1])
     assert names(answer) == [*COMMON[:4], "replayed", COMMON[-1]]
     assert answer["state"] == "done"
+    assert answer["schema"] == "relayd.control/1" and answer["version"]
     agent.close()
 
 
