@@ -24,12 +24,30 @@ static const char *const part_key[METRIC_PARTS] = {
     [METRIC_COUNTERS] = "counters",
 };
 
+/* Bytes of the control character that stands at i, or 0: a terminal, and who
+ * reads the text up to a NUL, would act on it. */
+static size_t
+control_at(struct span s, size_t i)
+{
+	unsigned char c = (unsigned char)s.p[i];
+
+	if (c == 0xc2 && i + 1 < s.len &&
+	    ((unsigned char)s.p[i + 1] & 0xe0) == 0x80)
+		return 2;
+	return (c < ' ' && c != '\n') || c == 0x7f;
+}
+
 void
 metrics_escape(struct buf *out, struct span value)
 {
-	size_t i;
+	size_t i, n;
 
-	for (i = 0; i < value.len; i++)
+	for (i = 0; i < value.len; i++) {
+		if ((n = control_at(value, i)) > 0) {
+			buf_adds(out, SPAN_LIT("\xef\xbf\xbd"));
+			i += n - 1;
+			continue;
+		}
 		switch (value.p[i]) {
 		case '\\':
 			buf_adds(out, SPAN_LIT("\\\\"));
@@ -43,6 +61,7 @@ metrics_escape(struct buf *out, struct span value)
 		default:
 			buf_add(out, value.p + i, 1);
 		}
+	}
 }
 
 void

@@ -90,7 +90,7 @@ void metrics_write(
  * (NULL: none), which is escaped. */
 void metrics_put(struct metric_sample *s, const char *name, struct span value,
     const char *number);
-/* Append a label's value, escaped. */
+/* Append a label's value, escaped; controls become U+FFFD. */
 void metrics_escape(struct buf *out, struct span value);
 
 #endif

@@ -126,6 +126,29 @@ test_escaping(void **state)
 	    lines, never);
 }
 
+/* Whatever a label says, the line ends where it should, and a terminal does
+ * nothing. */
+static void
+test_controls(void **state)
+{
+	static const char *const lines[] = {
+	    "relayd_gateway_state{gateway=\"a\xef\xbf\xbd"
+	    "b\","
+	    "state=\"connected\"} 1",
+	    "relayd_gateway_last_failure{gateway=\"a\xef\xbf\xbd"
+	    "b\","
+	    "phase=\"\xef\xbf\xbd[1m\xef\xbf\xbd"
+	    "1m\xc3\x89\"} 1",
+	    NULL};
+	static const char *const never[] = {"\x1b", "\xc2\x9b", NULL};
+
+	(void)state;
+	expect(STATUS(GATEWAY("a\\u0000b",
+		   ",\"last_failure\":{\"phase\":"
+		   "\"\\u001b[1m\\u009b1m\\u00c9\",\"at\":5}")),
+	    lines, never);
+}
+
 static void
 test_absent(void **state)
 {
@@ -277,6 +300,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_without_relayd),
 	    cmocka_unit_test(test_escaping),
+	    cmocka_unit_test(test_controls),
 	    cmocka_unit_test(test_absent),
 	    cmocka_unit_test(test_arrays_and_labels),
 	    cmocka_unit_test(test_grouped),
