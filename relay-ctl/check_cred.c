@@ -106,9 +106,9 @@ judge(struct fared *f)
 	else if (f->ago >= 0)
 		check_add(k, CHECK_WARN, C, f->name,
 		    "not shown since relayd's engine started (%s): each dial "
-		    "fails before, the last %s ago at %s; %s\nsee relay-ctl "
+		    "fails, the last %s ago at %s: %s; %s\nsee relay-ctl "
 		    "explain",
-		    f->source, out_age(age, f->ago), f->phase,
+		    f->source, out_age(age, f->ago), f->phase, f->why,
 		    f->worked ? "it has worked earlier" : "it never worked");
 	else
 		check_add(k, CHECK_SKIP, C, f->name,

@@ -376,13 +376,13 @@ step_clock(struct way *w, struct check_child *c)
 	if (skew > SKEW_REFUSED || skew < -SKEW_REFUSED)
 		FAIL(w, STEP_CLOCK,
 		    "the connector's clock differs from ours by %ld s: it "
-		    "refuses every token\nset this host's clock "
+		    "may refuse every token\nset this host's clock "
 		    "(timedatectl), or have the connector's set",
 		    (long)skew);
 	else if (skew > SKEW_TOLD || skew < -SKEW_TOLD)
 		WARN(w, STEP_CLOCK,
 		    "the connector's clock differs from ours by %ld s; from "
-		    "%d s on tokens are refused\nset this host's clock "
+		    "%d s on tokens may be refused\nset this host's clock "
 		    "(timedatectl)",
 		    (long)skew, SKEW_REFUSED);
 	else

@@ -12,6 +12,11 @@
 #include "explain.h"
 #include "gwtext.h"
 
+#define HTTP_UNAUTHORIZED 401
+/* A process that was started anew so lately is told of; relayd itself looks
+ * at half of that. */
+#define RESTART_S 600
+
 static const char *const layer_name[LAYERS] = {
     [AT_CONFIGURATION] = "configuration",
     [AT_CREDENTIAL] = "credential",
@@ -65,23 +70,63 @@ is_connected(const struct facts *f)
 	return strcmp(f->state, "connected") == 0;
 }
 
-/* All below the failing layer hold; what is above cannot be told. */
+/* The credential may be the reason, or not. */
+static int
+is_unauthorized(const struct facts *f)
+{
+	return (f->is & F_DIALS) != 0 && f->http == HTTP_UNAUTHORIZED;
+}
+
+/*
+ * The highest layer that is known to hold.  All below the failing one do; who
+ * refuses a credential was reached, and a first dial is somewhere.
+ */
+static enum layer
+reached(const struct facts *f, enum layer at)
+{
+	static const struct {
+		const char *phase;
+		enum layer to;
+	} phases[] = {
+	    {"dialling", AT_CREDENTIAL},
+	    {"tls", AT_CONNECT},
+	    {"token", AT_TLS},
+	    {"upgrade", AT_TLS},
+	    {"asking the time", AT_UPGRADE},
+	    {"handshake", AT_UPGRADE},
+	    {"connected", AT_UPGRADE},
+	};
+	const char *phase = at == AT_NOTHING ? f->phase : f->failed_phase;
+	size_t i;
+
+	if (is_connected(f))
+		return LAYERS - 1;
+	if ((f->is & F_DIALS) == 0 || at > AT_CREDENTIAL)
+		return at;
+	for (i = 0; i < sizeof(phases) / sizeof(phases[0]); i++)
+		if (strcmp(phases[i].phase, phase) == 0)
+			return phases[i].to;
+	return at;
+}
+
+/* What is above the highest that holds cannot be told. */
 static void
 put_layers(const struct explain *e, const struct facts *f, enum layer at)
 {
 	int i, dials = (f->is & F_DIALS) != 0;
+	int top = (int)reached(f, at);
 	const char *how;
 
 	if (!is_connected(f) && !dials && at != AT_CREDENTIAL)
 		return; /* it is not meant to be up */
 	explain_label(e->f, "layers");
 	for (i = AT_NOTHING + 1; i < LAYERS; i++) {
-		how = "ok";
+		how = i > top ? "-" : "ok";
 		if (i == (int)at)
 			how =
 			    dials || at == AT_CREDENTIAL ? "FAILS" : "wanting";
-		else if (!is_connected(f) && i > (int)at)
-			how = "-";
+		else if (i == AT_CREDENTIAL && is_unauthorized(f))
+			how = "in doubt";
 		fprintf(e->f, "%s%s %s", i > 1 ? ", " : "", layer_name[i], how);
 	}
 	putc('\n', e->f);
@@ -95,7 +140,8 @@ put_label(const struct explain *e, int *n, const char *label)
 }
 
 static void
-put_failure(const struct explain *e, const struct facts *f, int *n)
+put_failure(
+    const struct explain *e, const struct facts *f, int *n, const char *which)
 {
 	char at[OUT_TIME], age[OUT_AGE];
 
@@ -104,8 +150,8 @@ put_failure(const struct explain *e, const struct facts *f, int *n)
 	put_label(e, n, "evidence");
 	(void)out_time(at, (double)f->failed_at);
 	at[strcspn(at, ".")] = '\0'; /* told in whole seconds */
-	fprintf(e->f, "%s (%s ago), %s: %s\n", at, out_age(age, f->failed_ago),
-	    f->failed_phase, f->failed);
+	fprintf(e->f, "%s%s (%s ago), %s: %s\n", which, at,
+	    out_age(age, f->failed_ago), f->failed_phase, f->failed);
 }
 
 static void
@@ -130,7 +176,7 @@ put_credential(const struct explain *e, const struct facts *f, int *n)
 
 	put_label(e, n, "evidence");
 	fprintf(e->f, "credential: %s", f->credential);
-	if (f->cred_age_s >= 0)
+	if (f->cred_age_s >= 0 && (f->is & F_USABLE) != 0)
 		fprintf(e->f, ", taken %s ago", out_age(age, f->cred_age_s));
 	fprintf(e->f, ", %s\n",
 	    (f->is & F_WORKED) != 0 ? "it has worked" : "it never worked yet");
@@ -138,19 +184,40 @@ put_credential(const struct explain *e, const struct facts *f, int *n)
 		put_label(e, n, "evidence");
 		fprintf(e->f, "%s\n", f->lacks);
 	}
-	if ((f->is & F_SKEWED) != 0) {
-		put_label(e, n, "evidence");
-		fprintf(e->f, "the connector's clock is %s %s ours\n",
-		    out_age(age, f->skew_s < 0 ? -f->skew_s : f->skew_s),
-		    f->skew_s < 0 ? "behind" : "ahead of");
-	}
+}
+
+static void
+put_skew(const struct explain *e, const struct facts *f, int *n)
+{
+	char age[OUT_AGE];
+
+	if ((f->is & F_SKEWED) == 0)
+		return;
+	put_label(e, n, "evidence");
+	fprintf(e->f, "the connector's clock is %s %s ours\n",
+	    out_age(age, f->skew_s < 0 ? -f->skew_s : f->skew_s),
+	    f->skew_s < 0 ? "behind" : "ahead of");
+}
+
+static void
+put_waiting(const struct explain *e, const struct facts *f, int *n)
+{
+	char age[OUT_AGE];
+
+	if (f->waiting == 0)
+		return;
+	put_label(e, n, "evidence");
+	fprintf(e->f,
+	    "%" PRId64 " wait here to be acknowledged, the oldest for %s; "
+	    "agents: %" PRId64 "\n",
+	    f->waiting, out_delay(age, f->oldest_s), f->agents);
 }
 
 /* Why one may believe that it is up. */
 static void
 put_health(const struct explain *e, const struct facts *f, int *n)
 {
-	char age[OUT_AGE];
+	char age[OUT_AGE], room[OUT_AGE];
 
 	put_label(e, n, "evidence");
 	fprintf(e->f, "connected to %s%s%s\n", f->address,
@@ -175,6 +242,12 @@ put_health(const struct explain *e, const struct facts *f, int *n)
 		    "%" PRId64 " wait to be acknowledged, the oldest for %s; ",
 		    f->waiting, out_delay(age, f->oldest_s));
 	fprintf(e->f, "agents: %" PRId64 "\n", f->agents);
+	if ((f->is & F_FULL) != 0) {
+		put_label(e, n, "evidence");
+		fprintf(e->f, "the journal: %s of %s in use\n",
+		    out_size(age, f->used), out_size(room, f->room));
+	}
+	put_failure(e, f, n, "the last failure: ");
 }
 
 static void
@@ -185,19 +258,23 @@ put_evidence(const struct explain *e, const struct facts *f, enum layer at)
 	if (is_connected(f)) {
 		put_health(e, f, &n);
 	} else if ((f->is & F_DIALS) != 0) {
-		put_failure(e, f, &n);
+		put_failure(e, f, &n, "");
 		put_history(e, f, &n);
 	} else if (f->reason[0] != '\0') {
 		put_label(e, &n, "evidence");
 		fprintf(e->f, "%s\n", f->reason);
 	}
-	if (at == AT_CREDENTIAL)
+	if (at == AT_CREDENTIAL || is_unauthorized(f))
 		put_credential(e, f, &n);
+	put_skew(e, f, &n);
+	if (!is_connected(f))
+		put_waiting(e, f, &n);
 	if (f->aside > 0) {
 		put_label(e, &n, "evidence");
 		fprintf(e->f,
 		    "%" PRId64 " put aside, since agents do not survive them "
-		    "(relay-ctl show quarantine)\n",
+		    "(relay-ctl show quarantine); relay-ctl requeue or drop "
+		    "decides\n",
 		    f->aside);
 	}
 	if (f->bad_lines > 0) {
@@ -270,6 +347,48 @@ explain_one(struct obj *g, void *arg)
 	facts_free(&f);
 }
 
+/* The processes that have died lately; 1 when there was something to say. */
+static int
+put_restarts(const struct explain *e, struct span reply)
+{
+	struct obj o, p;
+	struct span all, elem;
+	size_t pos = 0;
+	char age[OUT_AGE], *role;
+	int64_t since;
+	double now;
+	int n = 0;
+
+	obj_parse(&o, reply);
+	now = field_num(&o, "now", 0);
+	all = field_raw(&o, "processes");
+	while (json_each(all, &pos, &elem) == 1) {
+		if (obj_parse(&p, elem) == -1 ||
+		    field_int(&p, "restarts", 0) == 0)
+			continue;
+		since = (int64_t)(now - field_num(&p, "since", 0));
+		if (since > RESTART_S ||
+		    (role = out_safe(field_str(&p, "role"))) == NULL)
+			continue;
+		if (n == 0)
+			fprintf(e->f, "%srelayd: a process died lately\n",
+			    e->n > 0 ? "\n" : "");
+		put_label(e, &n, "evidence");
+		fprintf(e->f, "%s: restarts: %" PRId64 ", the last %s ago\n",
+		    role, field_int(&p, "restarts", 0), out_age(age, since));
+		free(role);
+	}
+	if (n == 0)
+		return 0;
+	explain_label(e->f, "next");
+	fprintf(e->f,
+	    "it was started again; when one dies ten times within "
+	    "five minutes, relayd ends\n");
+	explain_label(e->f, "you can");
+	fprintf(e->f, "relayd's log tells how it ended (event=exit)\n");
+	return 1;
+}
+
 static int
 render(const struct out *o, FILE *f, struct span reply, void *arg)
 {
@@ -281,6 +400,7 @@ render(const struct out *o, FILE *f, struct span reply, void *arg)
 	e->f = f;
 	if (e->asks)
 		e->n = explain_refused(e->ctl, f);
+	e->n += put_restarts(e, reply);
 	if (gwtext_each(reply, e->only, explain_one, e) == 0)
 		fprintf(f, "no gateways\n");
 	return CTL_OK;

@@ -30,14 +30,15 @@ enum {
 	F_DIALS = 1 << 0,  /* connecting or retrying */
 	F_FAILED = 1 << 1, /* a dial or a connection did */
 	F_REVOKED = 1 << 2,
-	F_WORKED = 1 << 3,  /* the credential, once */
-	F_SKEWED = 1 << 4,  /* the clocks differ too much */
-	F_AGENTS = 1 << 5,  /* there are some */
-	F_SERVED = 1 << 6,  /* one takes events */
-	F_SLOW = 1 << 7,    /* one does not acknowledge */
-	F_FULL = 1 << 8,    /* more waits than agents take */
-	F_HOLD = 1 << 9,    /* without an agent it stays connected */
-	F_SKIPPED = 1 << 10 /* not all identities are fronted */
+	F_WORKED = 1 << 3,   /* the credential, once */
+	F_SKEWED = 1 << 4,   /* the clocks differ too much */
+	F_AGENTS = 1 << 5,   /* there are some */
+	F_SERVED = 1 << 6,   /* one takes events */
+	F_SLOW = 1 << 7,     /* one does not acknowledge */
+	F_FULL = 1 << 8,     /* more waits than agents take */
+	F_HOLD = 1 << 9,     /* without an agent it stays connected */
+	F_SKIPPED = 1 << 10, /* not all identities are fronted */
+	F_USABLE = 1 << 11   /* the credential, now */
 };
 
 /* All texts are made safe for a terminal, and never NULL. */
@@ -53,7 +54,8 @@ struct facts {
 	int64_t since, for_s, attempt, failed_at, failed_ago;
 	int64_t shaken_s, pong_s, heard_s, event_s, rtt_ms, cred_age_s, skew_s;
 	int64_t agents, unacked, waiting, aside, bad_lines; /* counts */
-	double next_s, idle_in_s, oldest_s;		    /* negative: none */
+	int64_t used, room;		    /* bytes of the journal */
+	double next_s, idle_in_s, oldest_s; /* negative: none */
 };
 
 /* In the words: $g the gateway, $u its URL, $h the URL's host, $s the agents'
@@ -85,6 +87,8 @@ const struct finding *explain_find(const struct facts *f);
 void explain_label(FILE *f, const char *label);
 /* Say so when a reload was refused; 1 when there was something to say. */
 int explain_refused(const struct ctl *ctl, FILE *f);
+/* The same in a line, below a status. */
+void explain_refused_note(const struct ctl *ctl, FILE *f);
 /* Explain why there is no status; returns the exit status. */
 int explain_absent(
     const struct ctl *ctl, const struct client *c, enum client_result r);

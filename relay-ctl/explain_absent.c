@@ -54,45 +54,70 @@ put_configuration(const struct ctl *ctl)
 	return 1;
 }
 
-int
-explain_refused(const struct ctl *ctl, FILE *f)
+/* A reload that was refused, as the supervisor wrote it down. */
+struct refusal {
+	char *why; /* NULL: none was */
+	int64_t taken_s, at_s;
+};
+
+static void
+read_refusal(struct refusal *r, const struct ctl *ctl)
 {
-	char taken[OUT_AGE], at[OUT_AGE], *why = NULL;
 	double now = (double)time(NULL);
 	struct obj o, refused;
 	struct buf text;
-	int told = 0;
 
+	memset(r, 0, sizeof(*r));
 	if (state_file(&text, ctl, "config.json") == 0 &&
 	    obj_parse(&o, buf_span(&text)) == 0 &&
-	    obj_sub(&refused, &o, "refused") == 0)
-		why = out_safe(field_str(&refused, "error"));
-	if (why != NULL) {
-		fprintf(f, "relayd: lives by an older configuration\n");
-		explain_label(f, "trouble");
-		fprintf(f,
-		    "configuration: a new one was refused, and the one taken "
-		    "%s ago stays\n",
-		    out_age(
-			taken, (int64_t)(now - field_num(&o, "taken", now))));
-		explain_label(f, "evidence");
-		fprintf(f, "%s ago: %s\n",
-		    out_age(
-			at, (int64_t)(now - field_num(&refused, "at", now))),
-		    why);
-		explain_label(f, "next");
-		fprintf(f,
-		    "nothing until it is mended; a restart would end "
-		    "with it\n");
-		explain_label(f, "you can");
-		fprintf(f,
-		    "mend it, then relay-ctl reload; relay-ctl show "
-		    "config shows what is lived by\n");
-		told = 1;
+	    obj_sub(&refused, &o, "refused") == 0) {
+		r->taken_s = (int64_t)(now - field_num(&o, "taken", now));
+		r->at_s = (int64_t)(now - field_num(&refused, "at", now));
+		r->why = out_safe(field_str(&refused, "error"));
 	}
-	free(why);
 	buf_free(&text);
-	return told;
+}
+
+int
+explain_refused(const struct ctl *ctl, FILE *f)
+{
+	char taken[OUT_AGE], at[OUT_AGE];
+	struct refusal r;
+
+	read_refusal(&r, ctl);
+	if (r.why == NULL)
+		return 0;
+	fprintf(f, "relayd: lives by an older configuration\n");
+	explain_label(f, "trouble");
+	fprintf(f,
+	    "configuration: a new one was refused, and the one taken %s ago "
+	    "stays\n",
+	    out_age(taken, r.taken_s));
+	explain_label(f, "evidence");
+	fprintf(f, "%s ago: %s\n", out_age(at, r.at_s), r.why);
+	explain_label(f, "next");
+	fprintf(f, "nothing until it is mended; a restart would end with it\n");
+	explain_label(f, "you can");
+	fprintf(f,
+	    "mend it, then relay-ctl reload; relay-ctl show config "
+	    "shows what is lived by\n");
+	free(r.why);
+	return 1;
+}
+
+void
+explain_refused_note(const struct ctl *ctl, FILE *f)
+{
+	char at[OUT_AGE];
+	struct refusal r;
+
+	read_refusal(&r, ctl);
+	if (r.why != NULL)
+		fprintf(f,
+		    "a new configuration was refused %s ago, and an older one "
+		    "stays: %s\n",
+		    out_age(at, r.at_s), r.why);
+	free(r.why);
 }
 
 /* What a relayd that did not end in order has left. */
@@ -110,12 +135,11 @@ static void
 not_running(const struct ctl *ctl, const struct client *c)
 {
 	struct state st;
-	int good, died;
+	int good;
 
 	explain_label(stdout, "trouble");
 	printf("relayd is not running: nobody answers on %s\n", c->path);
-	died = state_read(&st, ctl) == 0;
-	if (died)
+	if (state_read(&st, ctl) == 0)
 		put_left(&st);
 	state_free(&st);
 	good = put_configuration(ctl);
@@ -129,8 +153,7 @@ not_running(const struct ctl *ctl, const struct client *c)
 		       "then start relayd\n");
 	else
 		printf("start it (systemctl start relayd), or name its run "
-		       "directory with -r%s\n",
-		    died ? "; its log tells why it ended" : "");
+		       "directory with -r; its log tells why it ended\n");
 }
 
 static void
@@ -187,7 +210,7 @@ put_gateway(struct obj *g, void *arg)
 
 	name = out_safe(field_str(g, "name"));
 	is = out_safe(field_str(g, "state"));
-	explain_label(stdout, "evidence");
+	explain_label(stdout, "");
 	if (name != NULL && is != NULL && since > 0)
 		printf("%s was %s, for %s until now\n", name, is,
 		    out_age(age, *now < since ? 0 : (int64_t)(*now - since)));

@@ -91,6 +91,8 @@ read_credential(struct facts *f, struct obj *g)
 		f->cred_age_s = field_int(&o, "age_s", -1);
 		if (field_true(&o, "worked"))
 			f->is |= F_WORKED;
+		if (field_true(&o, "usable"))
+			f->is |= F_USABLE;
 	}
 	if (obj_sub(&o, g, "revoked") == 0) {
 		take(&f->evidence, field_str(&o, "evidence"));
@@ -162,8 +164,11 @@ read_queue(struct facts *f, const struct obj *g)
 {
 	struct obj o;
 
-	if (obj_sub(&o, g, "journal") == 0)
+	if (obj_sub(&o, g, "journal") == 0) {
 		f->aside = field_int(&o, "aside", 0);
+		f->used = field_int(&o, "bytes", 0);
+		f->room = field_int(&o, "capacity_bytes", 0);
+	}
 	if (obj_sub(&o, g, "counters") == 0)
 		f->bad_lines = field_int(&o, "lines_bad", 0);
 	if (obj_sub(&o, g, "queue") == -1)

@@ -142,8 +142,9 @@ static const struct finding rows[] = {
 	.what = "the connector's certificate has expired, or our clock is "
 		"wrong",
 	.next = AGAIN,
-	.todo = "look at this host's clock (date); if it is right, the "
-		"connector's certificate must be renewed there"},
+	.todo = "look at this host's clock (date) and at the certificate's end "
+		"(relay-ctl check $g); if the clock is right, it must be "
+		"renewed there"},
     {.phase = "tls",
 	.text = "not yet valid",
 	.with = F_DIALS,
@@ -158,8 +159,9 @@ static const struct finding rows[] = {
 	.layer = AT_TLS,
 	.what = "the connector's certificate is for another name than $h",
 	.next = AGAIN,
-	.todo = "put the name that is in the certificate into the gateway's "
-		"url, or into tls.server_name"},
+	.todo =
+	    "relay-ctl check $g shows its names: put one into the gateway's "
+	    "url, or into tls.server_name"},
     {.phase = "tls",
 	.text = "issuer|self-signed|self signed|certificate",
 	.with = F_DIALS,
@@ -167,8 +169,9 @@ static const struct finding rows[] = {
 	.what = "the connector's certificate is not from an authority that we "
 		"trust",
 	.next = AGAIN,
-	.todo = "if it is a private one, name its file in the gateway's "
-		"tls.ca_file; if not, do not trust this network"},
+	.todo = "relay-ctl check $g shows the issuer: if it is a private one, "
+		"name its file in the gateway's tls.ca_file; if not, do not "
+		"trust this network"},
     {.phase = "tls",
 	.with = F_DIALS,
 	.layer = AT_TLS,
@@ -373,6 +376,13 @@ static const struct finding rows[] = {
 
     /* It is connected. */
     {.with = F_FULL,
+	.without = F_AGENTS,
+	.layer = AT_AGENTS,
+	.what = "no agent is attached, and too much waits for one: the "
+		"connector was asked to keep what comes",
+	.next = "it takes events again when half of what waits is done",
+	.todo = "start an agent on $s"},
+    {.with = F_FULL,
 	.layer = AT_AGENTS,
 	.what = "more waits than the agents take: the connector was asked to "
 		"keep what comes",
@@ -383,7 +393,7 @@ static const struct finding rows[] = {
 	.layer = AT_AGENTS,
 	.what = "connected, but an agent does not acknowledge: $a",
 	.next = "when its ack_timeout is over, it is cut off and its events go "
-		"to another agent",
+		"to another agent, as soon as there is one",
 	.todo = "see what that agent is doing; it should acknowledge an event "
 		"when it has taken it, not when the turn is over"},
     {.with = F_AGENTS,
@@ -409,6 +419,11 @@ static const struct finding rows[] = {
 	.next = "the others are tried again by themselves",
 	.todo = "see that the connector knows the bots of the gateway's "
 		"identities"},
+    {.with = F_SKEWED,
+	.what = "nothing fails yet, but the clocks differ so much that the "
+		"next dial's token may be refused",
+	.todo = "set this host's clock (timedatectl), or have the connector's "
+		"set"},
     {.what = "nothing fails"},
 };
 

@@ -91,10 +91,19 @@ gwtext_tint(struct span state)
 	return i == NSTATES ? TINT_WARN : states[i].tint;
 }
 
+/* The attempts of a gateway that dials no more are history. */
+static int
+dials(struct span state)
+{
+	return span_eq(state, SPAN_LIT("connecting")) ||
+	    span_eq(state, SPAN_LIT("retrying"));
+}
+
 static void
 note_link(struct table *t, struct obj *g, enum tint tint)
 {
-	int64_t attempt = field_int(g, "attempt", 0);
+	int64_t attempt =
+	    dials(field_str(g, "state")) ? field_int(g, "attempt", 0) : 0;
 	double next = field_num(g, "next_attempt_in_s", -1);
 	char when[OUT_AGE];
 	struct span reason;
@@ -192,10 +201,16 @@ gwtext_notes(struct table *t, struct obj *g)
 		    "%" PRId64 " put aside, since agents do not survive them: "
 		    "relay-ctl show quarantine",
 		    field_int(&sub, "aside", 0));
-	if (obj_sub(&sub, g, "queue") == 0 && field_true(&sub, "paused"))
+	if (obj_sub(&sub, g, "queue") == -1)
+		return;
+	if (field_true(&sub, "paused"))
 		table_note(t, TINT_BAD,
 		    "too many events wait for agents: nothing is read from the "
 		    "connector");
+	else if (field_true(&sub, "hushed"))
+		table_note(t, TINT_WARN,
+		    "too many events wait for agents: the connector was asked "
+		    "to keep what comes");
 }
 
 int

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client.h"
+#include "explain.h"
 #include "field.h"
 #include "gwtext.h"
 #include "json.h"
@@ -121,6 +122,16 @@ from_state(const struct ctl *ctl, const struct client *c, enum client_result r,
 	return w.status;
 }
 
+static int
+answered(const struct ctl *ctl, struct span reply, char *name)
+{
+	int status = out_show(&ctl->out, reply, render, name);
+
+	if (!ctl->out.json)
+		explain_refused_note(ctl, stdout);
+	return status;
+}
+
 int
 cmd_status(struct ctl *ctl)
 {
@@ -139,7 +150,7 @@ cmd_status(struct ctl *ctl)
 	if (r != CLIENT_OK)
 		status = from_state(ctl, &c, r, name);
 	else if (obj_parse(&o, reply) == 0 && field_true(&o, "ok"))
-		status = out_show(&ctl->out, reply, render, name);
+		status = answered(ctl, reply, name);
 	else
 		status = client_refused(&c, ctl, reply);
 	client_close(&c);

@@ -140,16 +140,19 @@ state_changed(void *arg, struct gateway *gw)
 	struct engine_gw *eg = gw->io;
 	const char *now = link_public(gw);
 	const char *was = eg->state == NULL ? "unprovisioned" : eg->state;
+	int level;
 
 	if (eg->state == NULL || strcmp(was, now) != 0) {
 		eg->state_since = (int64_t)engine_wall();
 		eg->state = now;
 	}
+	level = strcmp(now, "retrying") == 0 ? LOG_WARNING : LOG_INFO;
 	if (strcmp(was, now) != 0)
-		log_info("link", eg->name, "%s -> %s: %s", was, now,
+		log_say(level, "link", eg->name, "%s -> %s: %s", was, now,
 		    gw->link.reason);
 	else
-		log_info("link", eg->name, "%s: %s", now, gw->link.reason);
+		log_say(
+		    level, "link", eg->name, "%s: %s", now, gw->link.reason);
 	engine_state(eg);
 	control_state_changed(e->control, eg);
 }

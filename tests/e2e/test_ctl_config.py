@@ -113,11 +113,15 @@ def test_reload(relayd, connector):
     assert told.startswith("relayd: lives by an older configuration\n")
     assert "trouble   configuration: a new one was refused" in told
     assert "\n\nmain: connected" in told
+    told = relayd.ctl("status").stdout.splitlines()[-1]
+    assert told.startswith("a new configuration was refused ")
+    assert "log.level" in told
     relayd.configure(good + "log: {level: debug}\n")
     assert relayd.ctl("reload").returncode == 0
     assert values(relayd)["log.level"] == ("file", "debug")
     assert "refused" not in relayd.ctl("show", "config").stdout
     assert relayd.ctl("explain").stdout.startswith("main: connected")
+    assert "refused" not in relayd.ctl("status").stdout
     assert connector.link()
 
 

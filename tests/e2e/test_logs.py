@@ -205,8 +205,9 @@ def test_level_at_run_time(make_relayd, connector):
                         and g["state"] == "connected", "to be back")
     assert relayd.ctl("log", "e").returncode == 0       # abbreviated
     relayd.wait_log("event=log_level msg=\"error, was warn", since=mark)
-    assert all(loglines.event_of(line) == "log_level"
-               for line in relayd.lines[mark:]), relayd.lines[mark:]
+    link, *rest = relayd.lines[mark:]
+    assert re.search("level=warn .*event=link .*connected -> retrying", link)
+    assert all(loglines.event_of(line) == "log_level" for line in rest), rest
     relayd.stop()
     relayd.start(wait="connected")
     assert relayd.ctl("log").stdout == "warn\n"

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: ISC
+"""What an operator reads of states that a scripted server plays: status and
+explain tell the same, and neither says more than is known."""
+
+import re
+
+import pytest
+
+from scripted import answering, run, serving
+from test_ctl_fake import gateway, process, status
+
+UNAUTHORIZED = {"phase": "upgrade", "reason": "HTTP 401", "at": 990,
+                "ago_s": 10, "http_status": 401, "code": None}
+REFUSED = {"phase": "handshake", "reason": "4401 unauthorized", "at": 990,
+           "ago_s": 10, "code": 4401, "http_status": None}
+LOST = {"phase": "connected", "reason": "connection closed by the peer",
+        "at": 990, "ago_s": 10, "code": None, "http_status": None}
+AGENT = {"number": 1, "name": "echo", "pid": 9, "platforms": ["discord"]}
+
+
+def told(rundir, command, *gateways, **more):
+    path = rundir / "control.sock"
+    path.unlink(missing_ok=True)
+    with serving(path, answering(status(*gateways, **more))):
+        return run(rundir, command).stdout
+
+
+def layers(text):
+    return dict(re.findall(r"(\w+) (ok|FAILS|wanting|in doubt|-)(?:,|$)",
+                           text.partition("  layers    ")[2].split("\n")[0]))
+
+
+# Attempts.
+
+@pytest.mark.parametrize("state", ["disabled", "stopping", "unprovisioned"])
+def test_who_dials_no_more_has_no_attempt_under_way(rundir, state):
+    doc = gateway(state=state, attempt=2, revoked=None, reason="off")
+    text = told(rundir, "status", doc)
+    assert "off" in text and "under way" not in text
+
+
+@pytest.mark.parametrize("state", ["connecting", "retrying"])
+def test_an_attempt_that_is_under_way(rundir, state):
+    doc = gateway(state=state, attempt=2)
+    assert "attempt 2 is under way" in told(rundir, "status", doc)
+
+
+# Layers.
+
+def test_who_refuses_a_credential_was_reached(rundir):
+    said = layers(told(rundir, "explain", gateway(
+        state="retrying", attempt=1, last_failure=REFUSED)))
+    assert said == {"configuration": "ok", "credential": "FAILS",
+                    "name": "ok", "connect": "ok", "TLS": "ok",
+                    "upgrade": "ok", "handshake": "-", "agents": "-"}
+
+
+def test_a_credential_in_doubt(rundir):
+    text = told(rundir, "explain", gateway(
+        state="retrying", attempt=1, last_failure=UNAUTHORIZED))
+    said = layers(text)
+    assert (said["credential"], said["TLS"], said["upgrade"]) == \
+        ("in doubt", "ok", "FAILS")
+    assert "credential: file, taken 5s ago, it never worked yet" in text
+
+
+@pytest.mark.parametrize("phase, highest", [
+    ("dialling", "credential"), ("tls", "connect"), ("token", "TLS"),
+    ("upgrade", "TLS"), ("handshake", "upgrade")])
+def test_how_far_the_first_dial_is(rundir, phase, highest):
+    said = layers(told(rundir, "explain", gateway(
+        state="connecting", phase=phase, attempt=1)))
+    assert [layer for layer, how in said.items() if how == "ok"][-1] == highest
+    assert set(said.values()) == {"ok", "-"}
+
+
+def test_a_credential_that_is_not_there_was_not_taken(rundir):
+    text = told(rundir, "explain", gateway(
+        state="unprovisioned", reason="no such file", credential={
+            "source": "file", "usable": False, "age_s": 5, "reason": None}))
+    assert "credential: file, it never worked yet" in text
+
+
+# Of a gateway that is well.
+
+def test_the_last_failure_of_a_link_that_is_up_again(rundir):
+    text = told(rundir, "explain", gateway(agents=[AGENT], last_failure=LOST))
+    assert "nothing fails" in text
+    assert re.search(r"the last failure: .* \(10s ago\), connected: connection "
+                     "closed by the peer", text)
+    assert "last failure" not in told(rundir, "explain",
+                                      gateway(agents=[AGENT]))
+
+
+def test_clocks_that_differ_while_it_is_connected(rundir):
+    doc = gateway(agents=[AGENT], clock_skew_s=-600)
+    text = told(rundir, "explain", doc)
+    assert "nothing fails yet, but the clocks differ" in text
+    assert "the connector's clock is 10m00s behind ours" in text
+    assert "timedatectl" in text
+    assert "differ by 10m00s" in told(rundir, "status", doc)
+
+
+def test_too_much_waits(rundir):
+    doc = gateway(queue={"events": 40, "oldest_s": 3, "paused": False,
+                         "hushed": True},
+                  journal={"aside": 0, "bytes": 3 << 20,
+                           "capacity_bytes": 4 << 20})
+    assert "asked to keep what comes" in told(rundir, "status", doc)
+    text = told(rundir, "explain", doc)
+    assert "no agent is attached, and too much waits" in text
+    assert "the journal: 3072 KiB of 4096 KiB in use" in text
+    assert "start an agent on" in text
+
+
+@pytest.mark.parametrize("state", ["idle", "retrying"])
+def test_what_waits_while_it_is_not_connected(rundir, state):
+    doc = gateway(state=state, reason="no agent for 60 s", queue={
+        "events": 3, "oldest_s": 4, "paused": False})
+    assert "3 wait here to be acknowledged, the oldest for 4.0 s" in \
+        told(rundir, "explain", doc)
+
+
+# Processes.
+
+def test_a_process_that_died_lately(rundir):
+    text = told(rundir, "explain", gateway(agents=[AGENT]),
+                processes=[process(since=990), process("dialer", since=300),
+                           process("authd", restarts=0, since=999)])
+    assert text.startswith("relayd: a process died lately\n"
+                           "  evidence  engine: restarts: 2, the last 10s ago")
+    assert "event=exit" in text and "\n\nmain: connected" in text
+    assert "dialer" not in text and "authd" not in text
+
+
+def test_processes_that_live_long(rundir):
+    assert told(rundir, "explain", gateway(), processes=[
+        process(since=100)]).startswith("main: connected")
