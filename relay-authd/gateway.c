@@ -332,6 +332,7 @@ on_refused(struct gateways *gs, uint32_t g, struct span reason)
 	struct gateway *gw = &gs->all[g];
 
 	note_refusal(gs, g, "link", reason);
+	tell(gs, g);
 	if (!gateway_provisioned(gw) || gw->standing.worked ||
 	    gw->renewals >= GATEWAY_RENEWALS || gw->anew ||
 	    job_of(&gs->jobs, g) != NULL)
@@ -364,6 +365,8 @@ on_revoked(struct gateways *gs, uint32_t g, struct span evidence)
 {
 	struct gateway *gw = &gs->all[g];
 
+	note_refusal(
+	    gs, g, "link", SPAN_LIT("4401 twice: it counts as revoked"));
 	gw->standing.revoked_at = gs->now;
 	log_vis(gw->standing.evidence, sizeof(gw->standing.evidence), evidence);
 	standing_seal(&gw->standing, gs->secrets->vault.work,

@@ -2,6 +2,8 @@
 """A credential that the connector refuses: when it counts as revoked, what is
 shown of it, and how an operator ends it."""
 
+import re
+
 import pytest
 
 from relay import until
@@ -32,8 +34,23 @@ def test_what_is_shown(relayd, connector):
     assert 0 <= relayd.status()["now"] - gateway["revoked"]["at"] < 3600
     assert gateway["reason"].startswith("credential revoked: refused twice")
     relayd.wait_log("event=revoked")
+    relayd.wait_gateway(lambda g: g["credential"]["refusals"] == 1,
+                        "to count it")
+    told = relayd.ctl("show", "credentials").stdout
+    assert re.search(r"link \d+s ago", told)
+    assert "last refusal: 4401 twice: it counts as revoked" in told
     # The upgrades told the time: nothing had to be asked for.
     assert not plain_requests(connector)
+
+
+def test_refusals_of_what_never_worked_are_counted(make_relayd, connector):
+    """Status and metrics tell them as they come, and not only auth.sock."""
+    relayd = make_relayd().connect_to(connector)
+    relayd.write("main.secret", "wrong\n", 0o600)
+    relayd.start()
+    gateway = relayd.wait_gateway(
+        lambda g: g["credential"]["refusals"] > 1, "to count them")
+    assert gateway["credential"]["refused_at"] > 1e9
 
 
 @pytest.mark.parametrize("offset", [120, -120])

@@ -27,6 +27,9 @@ test_mark_outlives_restarts(void **state)
 	world_provision(w, "good");
 	world_engine(w, MSG_WORKED, 7);
 	world_engine(w, MSG_REVOKED, 8);
+	st = &world_last(w, MSG_STANDING)->u.standing;
+	assert_int_equal(st->refusals, 1);
+	assert_int_equal(st->refused_at, 1700000000);
 	world_stop(w, 0);
 	close(w->kept);
 	w->kept = -1;
