@@ -193,7 +193,8 @@ install: all		## install below PREFIX=/usr/local (DESTDIR= for a staging directo
 		install -D -m 0644 $$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/} || exit 1; \
 	done
 	install -m 0644 docs/control-1.json $(DESTDIR)$(PREFIX)/share/doc/relayd
-	install -m 0644 etc/relayd.yaml $(wildcard examples/agent.*) $(DESTDIR)$(EXDIR)
+	install -m 0644 etc/relayd.yaml examples/agent.c $(DESTDIR)$(EXDIR)
+	install -m 0755 examples/agent.py examples/agent.sh $(DESTDIR)$(EXDIR)
 	for u in $(UNITS); do \
 		sed 's,/usr/sbin/,$(SBINDIR)/,; s,/usr/bin/,$(BINDIR)/,' etc/$$u >$(DESTDIR)$(UNITDIR)/$$u && \
 		chmod 0644 $(DESTDIR)$(UNITDIR)/$$u || exit 1; \

@@ -172,6 +172,9 @@ conf_load(const char *path, int must_exist, char *const env[],
 		    errno == ENOENT
 			? "; create it (relayd.yaml(5) has an example), name "
 			  "another with -f, or set GATEWAY_RELAY_URL"
+			: errno == EACCES
+			? "; start relayd as a user who may read it, or name "
+			  "another with -f"
 			: "");
 		return NULL;
 	}

@@ -35,7 +35,11 @@ refuse(struct way *w, const char *at, const char *fmt, ...)
 
 	conf_show(name, sizeof(name), w->name, strlen(w->name));
 	conf_show(shown, sizeof(shown), at, strlen(at));
-	snprintf(w->e->text, sizeof(w->e->text), "%s: %s ", name, shown);
+	if (strcmp(name, shown) == 0)
+		snprintf(w->e->text, sizeof(w->e->text), "%s ", name);
+	else
+		snprintf(
+		    w->e->text, sizeof(w->e->text), "%s: %s ", name, shown);
 	n = strlen(w->e->text);
 	va_start(ap, fmt);
 	vsnprintf(w->e->text + n, sizeof(w->e->text) - n, fmt, ap);

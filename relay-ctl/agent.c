@@ -12,6 +12,24 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "state.h"
+
+/* No gateway's socket is there, though relayd may run. */
+static int
+no_socket(const struct agent *a, const struct client *c, int error)
+{
+	struct state st;
+	int alive = state_read(&st, a->ctl) == 0 && st.alive;
+
+	state_free(&st);
+	if (!alive || error == EACCES)
+		return client_explain(
+		    c, a->ctl, error == EACCES ? CLIENT_DENIED : CLIENT_ABSENT);
+	ctl_warn("%s: no socket for agents is there, though relayd runs (pid "
+		 "%d); relay-ctl check says what became of it",
+	    c->path, st.pid);
+	return CTL_FAILED;
+}
 
 /* The gateway whose socket stands alone in the run directory.  CTL_OK, or
  * the exit status after saying what is wrong. */
@@ -28,8 +46,7 @@ only_gateway(struct agent *a)
 	snprintf(path, sizeof(path), "%s/agent", a->ctl->rundir);
 	strlcpy(none.path, path, sizeof(none.path));
 	if ((dir = opendir(path)) == NULL)
-		return client_explain(&none, a->ctl,
-		    errno == EACCES ? CLIENT_DENIED : CLIENT_ABSENT);
+		return no_socket(a, &none, errno);
 	while ((d = readdir(dir)) != NULL) {
 		len = strlen(d->d_name);
 		if (len <= 5 || strcmp(d->d_name + len - 5, ".sock") != 0 ||
@@ -45,7 +62,7 @@ only_gateway(struct agent *a)
 	if (n == 1)
 		return CTL_OK;
 	if (n == 0)
-		return client_explain(&none, a->ctl, CLIENT_ABSENT);
+		return no_socket(a, &none, ENOENT);
 	return ctl_usage(
 	    "agent", "name the gateway (-g); there are: %s", names);
 }

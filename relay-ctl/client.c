@@ -304,6 +304,14 @@ denied(const struct client *c)
 	}
 	if (is_auth(c))
 		return denied_auth(c, st.st_uid);
+	if (st.st_gid == 0) {
+		/* Never have anybody join root's group. */
+		ctl_warn("%s: permission denied: it is for root alone; ask as "
+			 "root, or have root name a group of yours (%s.group "
+			 "in relayd.yaml)",
+		    c->path, strstr(c->path, "/agent/") ? "agents" : "control");
+		return CTL_FAILED;
+	}
 	gr = getgrgid(st.st_gid);
 	if (gr != NULL)
 		ctl_warn("%s: permission denied: it is for group %s; have "

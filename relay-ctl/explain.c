@@ -176,10 +176,14 @@ put_credential(const struct explain *e, const struct facts *f, int *n)
 
 	put_label(e, n, "evidence");
 	fprintf(e->f, "credential: %s", f->credential);
-	if (f->cred_age_s >= 0 && (f->is & F_USABLE) != 0)
+	if ((f->is & F_UNUSABLE) != 0)
+		fprintf(e->f, ", none that can be used");
+	else if (f->cred_age_s >= 0)
 		fprintf(e->f, ", taken %s ago", out_age(age, f->cred_age_s));
 	fprintf(e->f, ", %s\n",
-	    (f->is & F_WORKED) != 0 ? "it has worked" : "it never worked yet");
+	    (f->is & F_WORKED) == 0	    ? "it never worked yet"
+		: (f->is & F_UNUSABLE) != 0 ? "one has worked"
+					    : "it has worked");
 	if (f->lacks[0] != '\0' && strcmp(f->lacks, f->reason) != 0) {
 		put_label(e, n, "evidence");
 		fprintf(e->f, "%s\n", f->lacks);

@@ -30,15 +30,17 @@ enum {
 	F_DIALS = 1 << 0,  /* connecting or retrying */
 	F_FAILED = 1 << 1, /* a dial or a connection did */
 	F_REVOKED = 1 << 2,
-	F_WORKED = 1 << 3,   /* the credential, once */
-	F_SKEWED = 1 << 4,   /* the clocks differ too much */
-	F_AGENTS = 1 << 5,   /* there are some */
-	F_SERVED = 1 << 6,   /* one takes events */
-	F_SLOW = 1 << 7,     /* one does not acknowledge */
-	F_FULL = 1 << 8,     /* more waits than agents take */
-	F_HOLD = 1 << 9,     /* without an agent it stays connected */
-	F_SKIPPED = 1 << 10, /* not all identities are fronted */
-	F_USABLE = 1 << 11   /* the credential, now */
+	F_WORKED = 1 << 3,    /* the credential, once */
+	F_SKEWED = 1 << 4,    /* the clocks differ too much */
+	F_AGENTS = 1 << 5,    /* there are some */
+	F_SERVED = 1 << 6,    /* one takes events */
+	F_SLOW = 1 << 7,      /* one does not acknowledge */
+	F_FULL = 1 << 8,      /* more waits than agents take */
+	F_HOLD = 1 << 9,      /* without an agent it stays connected */
+	F_SKIPPED = 1 << 10,  /* not all identities are fronted */
+	F_PINNED = 1 << 11,   /* a secret is configured: enrolling is refused */
+	F_UNUSABLE = 1 << 12, /* there is no credential to be used */
+	F_PLAIN = 1 << 13     /* the URL asks for no TLS */
 };
 
 /* All texts are made safe for a terminal, and never NULL. */

@@ -152,20 +152,23 @@ not_running(const struct ctl *ctl, const struct client *c)
 		printf("mend the file (relay-ctl check says when it is good), "
 		       "then start relayd\n");
 	else
-		printf("start it (systemctl start relayd), or name its run "
-		       "directory with -r; its log tells why it ended\n");
+		printf("see what it would lack (relay-ctl check), start it "
+		       "(systemctl start relayd), or name its run directory "
+		       "with -r%s\n",
+		    died ? "; its log tells why it ended" : "");
 }
 
 static void
 denied(const struct client *c)
 {
 	struct stat st;
+	int known;
 
 	explain_label(stdout, "trouble");
 	printf("relayd may run, but we are not allowed to ask it\n");
 	explain_label(stdout, "evidence");
 	printf("we are user %u, and %s is ", (unsigned)geteuid(), c->path);
-	if (stat(c->path, &st) == -1)
+	if (!(known = stat(c->path, &st) == 0))
 		printf("in a directory that is not for us\n");
 	else
 		printf("for user %u and group %u\n", (unsigned)st.st_uid,
@@ -173,6 +176,11 @@ denied(const struct client *c)
 	explain_label(stdout, "next");
 	printf("nothing; relayd's work does not depend on it\n");
 	explain_label(stdout, "you can");
+	if (known && st.st_gid == 0) {
+		printf("ask as root, or have root name a group of yours "
+		       "(control.group in relayd.yaml)\n");
+		return;
+	}
 	printf("be added to that group (usermod -aG GROUP USER) and log in "
 	       "again, or ask as root\n");
 }

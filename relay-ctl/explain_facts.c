@@ -89,10 +89,14 @@ read_credential(struct facts *f, struct obj *g)
 		take(&f->credential, field_str(&o, "source"));
 		take(&f->lacks, field_str(&o, "reason"));
 		f->cred_age_s = field_int(&o, "age_s", -1);
+		if (strcmp(f->credential, "file") == 0 ||
+		    strcmp(f->credential, "directory") == 0 ||
+		    strcmp(f->credential, "environment") == 0)
+			f->is |= F_PINNED;
+		if (span_eq(field_raw(&o, "usable"), SPAN_LIT("false")))
+			f->is |= F_UNUSABLE;
 		if (field_true(&o, "worked"))
 			f->is |= F_WORKED;
-		if (field_true(&o, "usable"))
-			f->is |= F_USABLE;
 	}
 	if (obj_sub(&o, g, "revoked") == 0) {
 		take(&f->evidence, field_str(&o, "evidence"));
@@ -208,6 +212,8 @@ facts_read(struct facts *f, struct obj *g)
 	take(&f->phase, field_str(g, "phase"));
 	take(&f->reason, field_str(g, "reason"));
 	take(&f->url, field_str(g, "url"));
+	if (strncmp(f->url, "http:", 5) == 0 || strncmp(f->url, "ws:", 3) == 0)
+		f->is |= F_PLAIN;
 	take(&f->address, field_str(g, "address"));
 	take(&f->tls, field_str(g, "tls"));
 	if (f->url != NULL)

@@ -12,6 +12,14 @@ static const struct finding rows[] = {
 	.what = "relayd is stopping, or the gateway is being switched off",
 	.next = "it ends within seconds"},
     {.state = "disabled",
+	.with = F_REVOKED | F_PINNED,
+	.layer = AT_CREDENTIAL,
+	.what = "the connector refused the credential twice after it had "
+		"worked: it counts as revoked",
+	.next = "nothing by itself, not after a restart either",
+	.todo = "ask who runs the connector; then put the new secret where "
+		"the old one is, or relay-ctl enable $g tries the old one"},
+    {.state = "disabled",
 	.with = F_REVOKED,
 	.layer = AT_CREDENTIAL,
 	.what = "the connector refused the credential twice after it had "
@@ -23,6 +31,14 @@ static const struct finding rows[] = {
 	.what = "nothing fails: an operator switched it off",
 	.next = "nothing by itself, not after a restart either",
 	.todo = "relay-ctl enable $g switches it on"},
+    {.state = "unprovisioned",
+	.with = F_PINNED,
+	.layer = AT_CREDENTIAL,
+	.what = "there is no credential that can be used",
+	.next = "it connects by itself as soon as there is one",
+	.todo = "mend what the evidence names: a file is looked at again by "
+		"itself within seconds; or take the secret out of the "
+		"configuration, relay-ctl reload, and relay-ctl enroll $g"},
     {.state = "unprovisioned",
 	.layer = AT_CREDENTIAL,
 	.what = "there is no credential that can be used",
@@ -64,6 +80,16 @@ static const struct finding rows[] = {
 	.next = AGAIN,
 	.todo = "compare this host's clock with the connector's; that ends by "
 		"itself when a fresh token is taken"},
+    {.code = 4401,
+	.with = F_DIALS | F_FAILED | F_PINNED,
+	.without = F_WORKED,
+	.layer = AT_CREDENTIAL,
+	.what = "the connector does not take the credential, and never did: it "
+		"may not know this gateway yet, or another secret for it",
+	.next = AGAIN,
+	.todo = "see that id and secret are the connector's for this gateway "
+		"(relay-ctl show credentials $g); a secret file that is "
+		"changed is taken by itself"},
     {.code = 4401,
 	.with = F_DIALS | F_FAILED,
 	.without = F_WORKED,
@@ -276,6 +302,14 @@ static const struct finding rows[] = {
 	.next = AGAIN,
 	.todo = "nothing, if it comes back; ask who runs the connector; the "
 		"gateway's url is $u"},
+    {.phase = "upgrade",
+	.text = "closed by the peer|reset by the peer",
+	.with = F_DIALS | F_PLAIN,
+	.layer = AT_UPGRADE,
+	.what = "the connection is cut instead of an answer: what listens "
+		"there may want TLS, and the gateway's url asks for none",
+	.next = AGAIN,
+	.todo = "check scheme and port of the gateway's url: $u"},
     {.phase = "upgrade",
 	.text = "closed by the peer|reset by the peer",
 	.with = F_DIALS,

@@ -111,7 +111,8 @@ note_link(struct table *t, struct obj *g, enum tint tint)
 	if (next >= 0)
 		table_note(t, tint, "attempt %" PRId64 ", the next in %s",
 		    attempt, out_delay(when, next));
-	else if (attempt > 0)
+	else if (attempt > 0 &&
+	    gwtext_exit(field_str(g, "state")) == CTL_UNSETTLED)
 		table_note(
 		    t, tint, "attempt %" PRId64 " is under way", attempt);
 	reason = field_str(g, "reason");

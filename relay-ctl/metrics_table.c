@@ -280,7 +280,7 @@ const struct metric metrics_table[] = {
     PUT("relayd_serve_build_info", OWN, put_version,
 	"The version of relay-ctl."),
     OWN("relayd_serve_requests_total", 1, requests,
-	"HTTP requests, this one included."),
+	"Requests over HTTP, this one included."),
     OWN("relayd_serve_status_requests_total", 1, asked,
 	"Times relayd was asked for its status."),
     OWN("relayd_serve_status_failures_total", 1, failed,

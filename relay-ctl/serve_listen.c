@@ -196,7 +196,11 @@ serve_listen(struct serve *s, int *status)
 		return -1;
 	*status = CTL_FAILED;
 	if ((fd = bind_to(s)) == -1) {
-		ctl_warn("cannot listen on %s: %s", text, strerror(errno));
+		ctl_warn("cannot listen on %s: %s%s", text, strerror(errno),
+		    errno == EADDRINUSE
+			? "; see who does (ss -ltnp), or name another with "
+			  "--listen"
+			: "");
 		return -1;
 	}
 	s->addrlen = sizeof(s->addr);

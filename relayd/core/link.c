@@ -312,12 +312,12 @@ note_end(struct gateway *gw, enum link_state old, enum link_event ev,
 
 /* The connection is no more: what hung on it hears of it. */
 static void
-connection_lost(struct gateway *gw, enum link_event ev)
+connection_lost(struct gateway *gw, enum link_state old, enum link_event ev)
 {
 	uint64_t written = gw->wire.written;
 
 	ping_end(gw);
-	if (gw->link.up_at != 0)
+	if (gw->link.up_at != 0 && old != LINK_CLOSE) /* not by our wish */
 		gw->count.losses++;
 	forgive(gw, ev);
 	wire_shut(gw);
@@ -438,7 +438,7 @@ link_event(struct gateway *gw, enum link_event ev, const char *fmt, ...)
 		l->troubled = 0;
 	if (states[old].connected && !states[next].connected) {
 		note_end(gw, old, ev, why);
-		connection_lost(gw, ev);
+		connection_lost(gw, old, ev);
 	}
 	if (trouble)
 		note_failure(gw, old, ev, why);

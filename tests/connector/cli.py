@@ -23,7 +23,8 @@ TENANT = "tenant-a"
 
 def parse_args(argv):
     parser = argparse.ArgumentParser(
-        prog="main.py", description="The development connector, on 127.0.0.1.")
+        prog="main.py", description="The development connector, on 127.0.0.1.",
+        epilog="Orders are read from standard input; help lists them.")
     add = parser.add_argument
     add("--port", type=int, default=0, help="0 (default): any free one")
     add("--dir", type=Path, help="for the CA, and the secret if none is given "
@@ -234,7 +235,10 @@ def main(argv=None):
     """0: ended as asked; 1: the gateway broke the contract meanwhile."""
     args = parse_args(argv)
     connector = Connector(args.dir, tls=args.tls, port=args.port,
-                          base=args.base.rstrip("/"))
+                          base=args.base.rstrip("/"),
+                          # A gateway remembers the ids of an earlier run, and
+                          # would take new events for those.
+                          id_prefix=f"b{secrets.token_hex(4)}-")
     connector.directory.mkdir(parents=True, exist_ok=True)
     connector.register(args.gateway,
                        read_secret(args.secret_file, connector.directory),

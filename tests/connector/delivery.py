@@ -76,13 +76,13 @@ class Buffer:
     def __len__(self):
         return len(self.entries)
 
-    def add(self, frame, wire_id=None, chat=(), numeric=False):
+    def add(self, frame, wire_id=None, chat=(), numeric=False, prefix="b"):
         """Append a frame under a new bufferId; returns the entry."""
         if len(self.entries) >= MAX_BUFFERED:
             raise RuntimeError("too much buffered for one gateway")
         if wire_id is None:
             number = self.last + 1
-            wire_id = number if numeric else f"b{number}"
+            wire_id = number if numeric else f"{prefix}{number}"
         buffer_id = str(wire_id)
         if buffer_id in self.by_id:
             raise ValueError(f"bufferId {buffer_id!r} was used before")

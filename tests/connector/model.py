@@ -34,6 +34,7 @@ class Settings:
     fill_in: bool = True            # known chats must come with their scope
     replay_window: int = 1          # the contract waits for each ack; 0: none
     numeric_ids: bool = False       # bufferIds are JSON numbers
+    id_prefix: str = "b"            # what the others begin with
     clock_offset: float = 0         # seconds the connector's clock is ahead
     send_date: object = True        # answers carry a Date header; "asked":
                                     # all but those that upgrade

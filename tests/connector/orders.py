@@ -82,7 +82,8 @@ def deliver(state, gateway, frame, chat=(), live=False, buffer_id=None,
             link.send(frame)
         return None
     entry = gateway.buffer.add(frame, buffer_id, chat,
-                               state.settings.numeric_ids)
+                               state.settings.numeric_ids,
+                               state.settings.id_prefix)
     if link:
         link.work.set()
     return entry.buffer_id

@@ -54,8 +54,9 @@ def test_line_protocol(tmp_path):
         client.dial().hello()
         program.until("handshaken")
         program.type("say discord c1 hello there")
-        assert client.expect("inbound")["event"]["text"] == "hello there"
-        client.ack("b1")
+        inbound = client.expect("inbound")
+        assert inbound["event"]["text"] == "hello there"
+        client.ack(inbound["bufferId"])
         program.until("ack")
         program.type("nonsense")
         assert "unknown" in program.until("error")
@@ -104,15 +105,27 @@ def test_a_breach_shows_in_the_exit_status(tmp_path):
     assert program.end() == 1
 
 
+def test_ids_are_new_in_each_run(tmp_path):
+    """A gateway would take an id of an earlier run for a repetition."""
+    seen = set()
+    for _ in range(2):
+        program = Program(tmp_path)
+        program.type("say discord c1 hello")
+        seen.add(program.until("ok "))
+        program.end()
+    assert len(seen) == 2
+
+
 def test_chat(tmp_path):
     program = Program(tmp_path, "--chat")
     with Client(program.url) as client:
         client.dial().hello()
         program.type("hello agent")
-        event = client.expect("inbound")["event"]
+        inbound = client.expect("inbound")
+        event = inbound["event"]
         assert event["text"] == "hello agent"
         assert event["source"]["user_name"] == "you"
-        client.ack("b1")
+        client.ack(inbound["bufferId"])
         act = {"op": "send", "chat_id": event["source"]["chat_id"],
                "content": "hello \x1b[31myou",
                "metadata": {"user_id": event["source"]["user_id"]}}

@@ -249,6 +249,19 @@ def test_link_reasons_do_nothing_to_a_terminal(busy, eager, run):
     busy.wait_state()
 
 
+def test_no_socket_is_there(busy, run):
+    """Somebody removed it: relayd runs, and that is told."""
+    place = busy.run / "agent" / "main.sock"
+    place.rename(busy.run / "elsewhere")
+    try:
+        done = busy.ctl("agent", "--exec", "true")
+    finally:
+        (busy.run / "elsewhere").rename(place)
+    assert done.returncode == 1
+    assert "no socket for agents is there, though relayd runs" in done.stderr
+    assert "relay-ctl check" in done.stderr and "(null)" not in done.stderr
+
+
 def test_platforms_and_wrong_words(busy, run):
     program = Running(busy, busy.ctl_words(
         "agent", "--platform", "matrix", "--exec", "true"))

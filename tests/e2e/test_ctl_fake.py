@@ -240,7 +240,9 @@ def test_permission(public_dir):
         done = run(rundir, "reload", preexec_fn=as_nobody)
         assert done.returncode == 1
         assert "permission denied" in done.stderr
-        assert "group root" in done.stderr
+        # Nobody is told to join the group of root.
+        assert "for root alone" in done.stderr
+        assert "control.group" in done.stderr and "usermod" not in done.stderr
         # What only reads may use the other socket.
         with serving(rundir / "status.sock", answering(status(gateway()))):
             os.chmod(rundir / "status.sock", 0o666)

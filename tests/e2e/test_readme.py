@@ -140,6 +140,22 @@ def test_the_targets_of_make_exist():
 def test_the_files_named_exist():
     for name in re.findall(r"\]\(([^)]+)\)", README):
         assert (ROOT / name).exists(), name
+    # The paths of programs, which are started as they stand.
+    for name in re.findall(r"\btests/\S+\.py|\bscripts/[a-z]+\b", README):
+        assert os.access(ROOT / name, os.X_OK), name
+
+
+def test_the_configuration_for_the_development_connector():
+    """It is for the gateway that the connector makes when told no other."""
+    settings = [b for b in BLOCKS["yaml"] if "127.0.0.1" in b]
+    assert len(settings) == 1 and "id: gw-demo\n" in settings[0]
+    line = next(line for block in BLOCKS["sh"] for line in block.splitlines()
+                if line.startswith("tests/connector/main.py"))
+    place = re.search(r"--dir (\S+)", line)[1]
+    port = re.search(r"--port (\d+)", line)[1]
+    assert f"127.0.0.1:{port}\n" in settings[0]
+    assert f"{place}/secret" in settings[0]
+    assert f"{place}/ca.pem" in settings[0]
 
 
 @pytest.mark.skipif(not os.access(relay.BUILD, os.W_OK),
@@ -154,6 +170,8 @@ def test_install_and_uninstall(tmp_path):
                for p in (ROOT / "docs").glob("*.[1-8]")}
     assert files == INSTALLED | manuals
     assert not [p for p in tmp_path.iterdir() if p.name != "opt"]
+    for name in ("agent.py", "agent.sh"):   # they are run as they are
+        assert os.access(top / "share/doc/relayd/examples" / name, os.X_OK)
     unit = (top / "lib/systemd/system/relayd.service").read_text()
     for program in re.findall(r"^Exec\w+=(\S+)", unit, re.M):
         assert (tmp_path / program.lstrip("/")).exists(), program

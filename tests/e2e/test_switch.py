@@ -23,6 +23,7 @@ def test_disable_and_enable(relayd, connector):
     relayd.wait_log("disable by uid [0-9]+, pid [0-9]+")
     dials = switched_off(relayd, connector)
     assert relayd.gateway()["reason"].startswith("switched off by uid ")
+    assert "under way" not in relayd.ctl("status").stdout   # nothing dials
     assert connector.state.links[-1].closed[0] == 1000
     agent.expect("link", lambda m: m["state"] == "disabled")
     # Nothing makes it dial.

@@ -81,6 +81,11 @@ test_owner(void **state)
 	refused("good/x", "/good is no directory");
 	refused("/tmp/x", "/tmp can be written by others");
 
+	/* A path that is told is told once. */
+	assert_int_equal(conf_check_owner("/tmp", &e), -1);
+	assert_ptr_equal(
+	    strstr(e.text, "/tmp can be written by others"), e.text);
+
 	/* The last part may be what it likes, or not there. */
 	assert_int_equal(conf_check_parents("none", &e), 0);
 	assert_int_equal(conf_check_parents("closed/none//", &e), 0);

@@ -32,6 +32,7 @@ facts_of(struct facts *f, const char *json)
 #define CONNECTED(members) "{\"state\":\"connected\"," members "}"
 #define SKEWED		   ",\"clock_skew_s\":-61"
 #define WORKED		   ",\"credential\":{\"worked\":true}"
+#define PINNED		   ",\"credential\":{\"source\":\"file\"}"
 
 static const struct {
 	const char *status;
@@ -44,6 +45,11 @@ static const struct {
     {"{\"state\":\"disabled\",\"revoked\":null}", AT_NOTHING,
 	"switched it off"},
     {"{\"state\":\"unprovisioned\"}", AT_CREDENTIAL, "no credential"},
+    {"{\"state\":\"disabled\",\"revoked\":{\"evidence\":\"e\"}" PINNED "}",
+	AT_CREDENTIAL, "revoked"},
+    {"{\"state\":\"unprovisioned\"" PINNED "}", AT_CREDENTIAL, "no credential"},
+    {RETRYING(FAILURE("handshake", "x", ",\"code\":4401") PINNED),
+	AT_CREDENTIAL, "never did"},
     {"{\"state\":\"dormant\"}", AT_NOTHING, "suspend"},
     {"{\"state\":\"idle\",\"reason\":\"as uid 0 asked\"}", AT_NOTHING,
 	"as asked"},
@@ -99,6 +105,9 @@ static const struct {
 	"nothing is answered"},
     {RETRYING(FAILURE("upgrade", "connection closed by the peer", "")),
 	AT_UPGRADE, "cut"},
+    {RETRYING("\"url\":\"http://h\"," FAILURE(
+	 "upgrade", "connection reset by the peer", "")),
+	AT_UPGRADE, "may want TLS"},
     {RETRYING(FAILURE("upgrade", "the Sec-WebSocket-Accept", "")), AT_UPGRADE,
 	"another request"},
     {RETRYING(FAILURE("upgrade", "x", ",\"http_status\":503")), AT_UPGRADE,

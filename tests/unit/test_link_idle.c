@@ -65,7 +65,8 @@ test_no_agent_for_a_minute(void **state)
 	assert_string_equal(w->gw->link.reason, "no agent for 60 s");
 	assert_int_equal(w->gw->link.last_close.code, 1000);
 	assert_true(w->gw->link.last_close.by_us);
-	world_time(w, 86400000); /* it waits for nothing */
+	assert_int_equal(w->gw->count.losses, 0); /* it was our wish */
+	world_time(w, 86400000);		  /* it waits for nothing */
 	assert_int_equal(w->dials, dials);
 	assert_int_equal(core_deadline(w->c), TIMER_NEVER);
 }
