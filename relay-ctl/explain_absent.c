@@ -135,11 +135,11 @@ static void
 not_running(const struct ctl *ctl, const struct client *c)
 {
 	struct state st;
-	int good;
+	int died, good;
 
 	explain_label(stdout, "trouble");
 	printf("relayd is not running: nobody answers on %s\n", c->path);
-	if (state_read(&st, ctl) == 0)
+	if ((died = state_read(&st, ctl) == 0))
 		put_left(&st);
 	state_free(&st);
 	good = put_configuration(ctl);
