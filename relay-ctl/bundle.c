@@ -121,7 +121,7 @@ put_explain(struct buf *out, struct ctl *ctl, struct span status)
 	section(out, "explain");
 	/* Its directory may tell a user's name. */
 	strlcpy(hidden.rundir, "RUNDIR", sizeof(hidden.rundir));
-	hidden.out = (struct out){0, 0};
+	hidden.out = (struct out){0};
 	if ((f = open_memstream(&text, &len)) == NULL)
 		return;
 	explain_put(&hidden, f, status);

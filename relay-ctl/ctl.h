@@ -40,6 +40,7 @@ enum ctl_opt {
 	OPT_STATE_DIR,
 	OPT_FOLLOW,
 	OPT_STAGES,
+	OPT_METRICS,
 	OPT_EXEC,
 	OPT_COUNT
 };

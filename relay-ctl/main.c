@@ -53,6 +53,7 @@ static const struct option_row options[OPT_COUNT] = {
     [OPT_STATE_DIR] = {"state-dir", 's', "STATEDIR",
 	"relayd's state directory"},
     [OPT_FOLLOW] = {"follow", 0, NULL, "go on until the event is at its end"},
+    [OPT_METRICS] = {"metrics", 0, NULL, "print metrics, for Prometheus"},
     [OPT_STAGES] = {"stages", 0, NULL, "only the stages of events, no lines"},
     [OPT_EXEC] = {"exec", 0, "PROGRAM [ARG...]",
 	"run this for every event; ends the options"},
@@ -77,7 +78,8 @@ struct command_row {
 };
 
 static const struct command_row commands[] = {
-    {"status", "[GATEWAY]", 0, 1, 0, 0, cmd_status, "how the gateways are"},
+    {"status", "[GATEWAY]", 0, 1, O(OPT_METRICS), 0, cmd_status,
+	"how the gateways are"},
     {"explain", "[GATEWAY]", 0, 1, O(OPT_FILE), 0, cmd_explain,
 	"which layer fails, why, what comes next, what to do"},
     {"show", "WHAT [GATEWAY]", 1, 2, O(OPT_CONTENT), 0, cmd_show,

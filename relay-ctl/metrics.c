@@ -306,7 +306,8 @@ metrics_write(
 	}
 	for (i = 0; i < metrics_count; i++)
 		buf_init(&each[i], 0);
-	put_own(&s, each);
+	if (own != NULL)
+		put_own(&s, each);
 	if (status.p != NULL && obj_parse(&s.part[METRIC_TOP], status) == 0) {
 		put_parts(&s, each, METRIC_TOP, METRIC_TOP);
 		put_each(&s, each, "gateways", METRIC_GATEWAY,

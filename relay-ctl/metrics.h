@@ -81,8 +81,8 @@ struct metric {
 extern const struct metric metrics_table[];
 extern const size_t metrics_count;
 
-/* Append all metrics.  status: the document, or absent when there is none:
- * then what it would tell is absent, too. */
+/* Append all metrics.  status: the document, or absent when there is none;
+ * own: NULL when there is none: then what they would tell is absent, too. */
 void metrics_write(
     struct buf *out, struct span status, const struct metrics_own *own);
 

@@ -40,24 +40,6 @@ out_init(struct out *o)
 	    (term == NULL || strcmp(term, "dumb") != 0);
 }
 
-int
-out_json(struct span line)
-{
-	fwrite(line.p, 1, line.len, stdout);
-	putchar('\n');
-	return fflush(stdout) == 0 && !ferror(stdout) ? 0 : -1;
-}
-
-int
-out_show(const struct out *o, struct span reply, out_render *render, void *arg)
-{
-	int r = render(o, o->json ? NULL : stdout, reply, arg);
-
-	if (o->json)
-		return out_json(reply) == 0 ? r : 1;
-	return fflush(stdout) == 0 && !ferror(stdout) ? r : 1;
-}
-
 char *
 out_safe(struct span text)
 {

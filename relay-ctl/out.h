@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What relay-ctl shows: the text of a reply made by the command's renderer, or
- * with --json the reply itself; tables that align, ages, colours.
+ * What relay-ctl shows: the text of a reply made by the command's renderer,
+ * with
+ * --json the reply itself, with --metrics what metrics_write() makes of it;
+ * tables that align, ages, colours.
  */
 #ifndef OUT_H
 #define OUT_H
@@ -13,8 +15,9 @@
 #include "span.h"
 
 struct out {
-	int json;   /* print replies as they came */
-	int colour; /* standard output is a terminal that wants it */
+	int json;    /* print replies as they came */
+	int metrics; /* print them as metrics */
+	int colour;  /* standard output is a terminal that wants it */
 };
 
 enum tint { TINT_NONE, TINT_GOOD, TINT_WARN, TINT_BAD, TINT_DIM };
@@ -23,9 +26,10 @@ enum tint { TINT_NONE, TINT_GOOD, TINT_WARN, TINT_BAD, TINT_DIM };
 void out_init(struct out *o);
 
 /*
- * Show a reply: with --json the line as it came, else what the renderer makes
- * of it.  Returns the renderer's exit status; with --json too, so that both
- * exit alike (the renderer is then called with FILE NULL and prints nothing).
+ * Show a reply: with --json the line as it came, with --metrics its metrics,
+ * else what the renderer makes of it.  Returns the renderer's exit status in
+ * any case, so that all exit alike (but for text, the renderer is called with
+ * FILE NULL and prints nothing).
  */
 typedef int
 out_render(const struct out *o, FILE *f, struct span reply, void *arg);

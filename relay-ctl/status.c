@@ -115,7 +115,8 @@ from_state(const struct ctl *ctl, const struct client *c, enum client_result r,
 	(void)state_read(&st, ctl);
 	table_init(&w.table, &ctl->out, old_head, 3, 0);
 	gwtext_each(buf_span(&st.text), name, old_row, &w);
-	table_print(&w.table, ctl->out.json ? NULL : stdout);
+	table_print(
+	    &w.table, ctl->out.json || ctl->out.metrics ? NULL : stdout);
 	if (ctl->out.json)
 		fwrite(st.text.p + st.text.off, 1, buf_len(&st.text), stdout);
 	state_free(&st);
@@ -127,7 +128,7 @@ answered(const struct ctl *ctl, struct span reply, char *name)
 {
 	int status = out_show(&ctl->out, reply, render, name);
 
-	if (!ctl->out.json)
+	if (!ctl->out.json && !ctl->out.metrics)
 		explain_refused_note(ctl, stdout);
 	return status;
 }
@@ -143,6 +144,9 @@ cmd_status(struct ctl *ctl)
 	struct obj o;
 	int status;
 
+	ctl->out.metrics = ctl->opt[OPT_METRICS] != NULL;
+	if (ctl->out.json && ctl->out.metrics)
+		return ctl_usage("status", "--json or --metrics, not both");
 	client_begin(&req, "status");
 	if (name != NULL)
 		json_put_member_str(&req, "gateway", span_str(name));

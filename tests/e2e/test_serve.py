@@ -146,6 +146,27 @@ def test_promtool_has_no_objection(relayd, serve, connector):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_metrics_without_a_server(relayd, serve):
+    """As for a collector that reads files: the same, but for serve's own."""
+    done = relayd.ctl("status", "--metrics")
+    assert done.returncode == 0 and done.stderr == ""
+    names = {line.split()[2] for line in done.stdout.splitlines()
+             if line.startswith("# TYPE")}
+    served = {line.split()[2] for line in serve.ask("/metrics").text.splitlines()
+              if line.startswith("# TYPE")}
+    assert names == {name for name in served
+                     if not name.startswith("relayd_serve_")} - {"relayd_up"}
+    done = subprocess.run([program("promtool"), "check", "metrics"],
+                          input=done.stdout, text=True, capture_output=True,
+                          check=False, timeout=TIMEOUT_S)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert relayd.ctl("--json", "status", "--metrics").returncode == 2
+    relayd.stop()
+    done = relayd.ctl("status", "--metrics")
+    assert (done.returncode, done.stdout) == (3, "")
+    relayd.start(wait="connected")
+
+
 def test_prometheus_scrapes_it(relayd, serve, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

@@ -27,7 +27,7 @@ ctl_match(const char *what, const char *given, const void *words, size_t n,
 	return -1;
 }
 
-static const struct out plain = {0, 0}, coloured = {0, 1};
+static const struct out plain, coloured = {.colour = 1};
 
 #define GATEWAY(name, state, age, unacked, agents, in, out)             \
 	"{\"name\":\"" name "\",\"state\":\"" state "\",\"for_s\":" age \
