@@ -27,17 +27,16 @@ settle_requests(struct world *w)
 }
 
 static void
-keep_id(void *arg, const struct record_info *info)
+keep_last(void *arg, const struct record_info *info)
 {
-	char *id = arg;
-
-	id[core_put_id(info->epoch, info->seq, id) - 1] = '\0';
+	*(struct record_info *)arg = *info;
 }
 
 /* One agent takes all there is; what is aside is given up. */
 static void
 settle_events(struct world *w)
 {
+	struct record_info last;
 	char id[CORE_ID];
 	uint32_t i;
 
@@ -47,12 +46,15 @@ settle_events(struct world *w)
 	agents_join(w, 0, SPAN_LIT("{\"type\":\"hello\",\"window\":4096}"));
 	audit(w);
 	do {
-		id[0] = '\0';
-		quarantine_each(w->gw, keep_id, id);
-		CHECK(id[0] == '\0' ||
-		    quarantine_drop(w->gw, span_str(id + 1)) == NULL);
+		last.seq = 0;
+		quarantine_each(w->gw, keep_last, &last);
+		if (last.seq != 0) {
+			id[core_put_id(last.epoch, last.seq, id) - 1] = '\0';
+			agents_dropped(w, last.seq, last.line);
+			CHECK(quarantine_drop(w->gw, span_str(id + 1)) == NULL);
+		}
 		world_turn(w);
-	} while (id[0] != '\0');
+	} while (last.seq != 0);
 	while (w->slot[0].nheld > 0)
 		agents_ack(&w->slot[0], 0);
 	audit(w);

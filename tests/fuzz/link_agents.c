@@ -205,29 +205,33 @@ agents_hear(struct slot *s, struct span line)
 }
 
 void
-agents_aside(struct world *w)
+agents_dropped(struct world *w, uint64_t seq, struct span line)
 {
 	struct json_doc *doc = malloc(sizeof(*doc));
-	const struct delivery *d;
-	struct item *it;
+	struct item *it = item_of(w, seq);
 	int event;
 
 	CHECK(doc != NULL);
-	TAILQ_FOREACH (d, &w->gw->delivery.aside, entry) {
-		it = item_of(w, d->seq);
-		if (it->acked)
-			continue;
-		CHECK(it->given > 0 || w->damaged);
-		it->acked = 1;
-		it->holder = -1;
-		CHECK(
-		    json_parse(doc, d->line, d->linelen, DELIVERY_DEPTH) == 0);
-		if (doc->full || (event = event_of(doc)) == -1)
-			continue;
+	CHECK(it->given > 0 || w->damaged);
+	it->acked = 1;
+	it->holder = -1;
+	CHECK(json_parse(doc, line.p, line.len, DELIVERY_DEPTH) == 0);
+	if (!doc->full && (event = event_of(doc)) != -1) {
 		w->event[event].taken = 1;
 		w->event[event].live = 0;
 	}
 	free(doc);
+}
+
+void
+agents_aside(struct world *w)
+{
+	const struct delivery *d;
+
+	TAILQ_FOREACH (d, &w->gw->delivery.aside, entry)
+		if (!item_of(w, d->seq)->acked)
+			agents_dropped(
+			    w, d->seq, (struct span){d->line, d->linelen});
 }
 
 void

@@ -131,6 +131,8 @@ void connector_result(struct world *w, unsigned n, struct span result);
 void agents_join(struct world *w, unsigned slot, struct span hello);
 /* What the core put aside is nobody's any more. */
 void agents_aside(struct world *w);
+/* An operator gives up what blocks its session. */
+void agents_dropped(struct world *w, uint64_t seq, struct span line);
 /* Its part in the world ends. */
 void agents_leave(struct slot *s);
 void agents_say(struct slot *s, struct span line);
