@@ -78,7 +78,8 @@ def test_a_credential_that_is_not_there_was_not_taken(rundir):
     text = told(rundir, "explain", gateway(
         state="unprovisioned", reason="no such file", credential={
             "source": "file", "usable": False, "age_s": 5, "reason": None}))
-    assert "credential: file, it never worked yet" in text
+    assert ("credential: file, none that can be used, it never worked yet"
+            in text)
 
 
 # Of a gateway that is well.
