@@ -204,10 +204,10 @@ def test_links_that_end(relayd, connector, what):
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["pong", "read"])
 def test_a_link_that_goes_dead(relayd, connector, what):
-    relayd.agent()
     connector.on_dial(*[DialFault(delay_s=TIMEOUT_S)] * ALWAYS)
-    connector.stall(what)
-    said = explained(relayd, "connect", "went dead", 150)
+    with relayd.agent():    # without one it would go idle
+        connector.stall(what)
+        said = explained(relayd, "connect", "went dead", 150)
     assert "no pong within 60 s" in said.evidence
     connector.unstall(what)
     connector.state.dial_faults.clear()
