@@ -145,19 +145,6 @@ def test_the_files_named_exist():
         assert os.access(ROOT / name, os.X_OK), name
 
 
-def test_the_configuration_for_the_development_connector():
-    """It is for the gateway that the connector makes when told no other."""
-    settings = [b for b in BLOCKS["yaml"] if "127.0.0.1" in b]
-    assert len(settings) == 1 and "id: gw-demo\n" in settings[0]
-    line = next(line for block in BLOCKS["sh"] for line in block.splitlines()
-                if line.startswith("tests/connector/main.py"))
-    place = re.search(r"--dir (\S+)", line)[1]
-    port = re.search(r"--port (\d+)", line)[1]
-    assert f"127.0.0.1:{port}\n" in settings[0]
-    assert f"{place}/secret" in settings[0]
-    assert f"{place}/ca.pem" in settings[0]
-
-
 @pytest.mark.skipif(not os.access(relay.BUILD, os.W_OK),
                     reason="make install may build")
 @pytest.mark.skipif(relay.BUILD.name != "release", reason="it installs that")
