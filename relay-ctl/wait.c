@@ -38,9 +38,12 @@ struct wait {
 	int64_t until;	  /* ms; -1: for ever */
 	struct gate *gate;
 	size_t n;
-	int64_t
-	    lost; /* since when the engine does not answer, ms; 0: it does */
-	int said; /* that it does not */
+	/* Since when the engine of a relayd that runs does not answer, ms; 0:
+	 * it does. */
+	int64_t lost;
+	int said;  /* that it does not */
+	int away;  /* and that relayd does not run */
+	int heard; /* it has answered */
 	struct progress progress;
 	char doing[512];
 };
@@ -258,9 +261,11 @@ follow(struct wait *w, int *status)
 	else if (r == CLIENT_OK)
 		r = look(w, status);
 	if (r == CLIENT_OK && *status == -1) {
-		if (w->said)
-			ctl_warn("relayd answers again");
-		w->lost = w->said = 0;
+		if (w->said || w->away)
+			ctl_warn(
+			    "relayd answers %s", w->heard ? "again" : "now");
+		w->lost = w->said = w->away = 0;
+		w->heard = 1;
 		r = await(w, &c, status);
 	}
 	client_close(&c);
@@ -292,26 +297,53 @@ tell(const struct wait *w, const char *wanted)
 	return CTL_FAILED;
 }
 
-/* Whether it is worth to try again: relayd lives, its engine does not answer
- * now. */
-static int
-may_return(struct wait *w, enum client_result r)
+/* relayd is not there. */
+static void
+tell_away(struct wait *w, const struct client *c, enum client_result r)
 {
-	struct state st;
-	int alive;
+	char most[OUT_AGE];
 
-	if (r == CLIENT_DENIED || r == CLIENT_WRONG)
-		return 0;
-	if (w->lost == 0)
-		w->lost = client_now();
-	if (!w->said &&
-	    (r == CLIENT_SILENT || client_now() - w->lost >= SAY_MS)) {
-		w->said = 1;
-		return state_warn(w->ctl, "the engine") == 0;
-	}
+	if (w->away)
+		return;
+	w->away = 1;
+	(void)out_age(most, (left(w, -1) + 999) / 1000);
+	if (r == CLIENT_SILENT)
+		ctl_warn("%s: no answer; waiting up to %s for relayd", c->path,
+		    most);
+	else
+		ctl_warn("relayd is not running (%s: nobody answers); waiting "
+			 "up to %s for it",
+		    c->path, most);
+}
+
+/*
+ * Whether to try again: relayd lives and its engine does not answer now; or
+ * relayd is not there, and there is a time up to which it may come.  Without
+ * one, a mistake would be waited for for ever.
+ */
+static int
+may_come(struct wait *w, const struct client *c, enum client_result r)
+{
+	int64_t now = client_now();
+	int alive, strange;
+	struct state st;
+
 	alive = state_read(&st, w->ctl) == 0 && st.alive;
+	strange = st.strange;
 	state_free(&st);
-	return alive;
+	if (!alive || w->lost == 0)
+		w->lost = now;
+	if (alive && !w->said &&
+	    (r == CLIENT_SILENT || now - w->lost >= SAY_MS)) {
+		w->said = 1;
+		alive = state_warn(w->ctl, c->who) == 0;
+	}
+	if (alive)
+		return 1;
+	if (strange || w->until == -1 || left(w, 1) == 0)
+		return 0;
+	tell_away(w, c, r);
+	return 1;
 }
 
 static int
@@ -321,19 +353,23 @@ run(struct wait *w, const char *wanted)
 	struct client none = {.fd = -1, .who = "the engine"};
 	int status = -1;
 
+	(void)snprintf(
+	    none.path, sizeof(none.path), "%s/control.sock", w->ctl->rundir);
+	w->lost = client_now();
 	for (;;) {
 		r = follow(w, &status);
 		if (status != -1)
 			return status;
+		/* It was there until time was up. */
+		if (r == CLIENT_SILENT && w->lost == 0)
+			return tell(w, wanted);
+		if (r == CLIENT_DENIED || r == CLIENT_WRONG ||
+		    !may_come(w, &none, r))
+			return client_explain(&none, w->ctl, r);
 		if (left(w, 1) == 0)
 			return tell(w, wanted);
-		if (!may_return(w, r))
-			break;
 		(void)poll(NULL, 0, left(w, AGAIN_MS));
 	}
-	snprintf(
-	    none.path, sizeof(none.path), "%s/control.sock", w->ctl->rundir);
-	return client_explain(&none, w->ctl, r);
 }
 
 /* "connected,idle" to bits.  0, or -1 after saying what is wrong. */

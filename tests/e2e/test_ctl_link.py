@@ -143,14 +143,44 @@ def test_wait_says_what_could_stand_there(relayd):
     assert "no gateway is named nope; there are: main" in done.stderr
 
 
+ABSENT = re.compile(r"relayd is not running \(\S+/control\.sock: nobody answers\)")
+
+
 def test_wait_without_relayd(make_relayd, connector):
     relayd = make_relayd().connect_to(connector)
     for started in (False, True):
-        done = relayd.ctl("wait", "--for", "connected", "--timeout", "5")
-        assert done.returncode == 3
-        assert "relayd is not running" in done.stderr
+        for args in ((), ("--timeout", "0"), ("--timeout", "1")):
+            done = relayd.ctl("wait", "--for", "connected", *args)
+            assert (done.returncode, done.stdout) == (3, "")
+            waits = len(re.findall("; waiting up to 1s for it", done.stderr))
+            assert waits == ("1" in args), done.stderr
+            assert len(ABSENT.findall(done.stderr)) == 1 + waits
+            assert "start it, or name its run directory" in done.stderr
         if not started:
             relayd.start(wait="connected").stop()
+
+
+def told(waiting, words):
+    """Its lines on standard error, up to the one with the words."""
+    lines = ""
+    for line in waiting.process.stderr:
+        lines += line
+        if words in line:
+            return lines
+    raise AssertionError(f"it ended without {words!r}: {lines}")
+
+
+def test_wait_before_relayd_is_there(make_relayd, connector):
+    relayd = make_relayd().connect_to(connector)
+    waiting = Waiting(relayd, "--for", "connected",
+                      "--timeout", str(int(TIMEOUT_S)))
+    try:
+        assert ABSENT.search(told(waiting, "waiting up to"))
+        relayd.start(wait="connected")
+        assert waiting.end() == (0, "main is connected\n",
+                                 "relay-ctl: relayd answers now\n")
+    finally:
+        waiting.process.kill()
 
 
 def test_wait_ends_with_relayd(relayd, wait):
@@ -161,6 +191,28 @@ def test_wait_ends_with_relayd(relayd, wait):
     relayd.stop()
     assert waiting.end()[0] in (0, 3)
     assert idle.end()[0] == 3
+
+
+def test_wait_over_a_restart_of_relayd(relayd, wait):
+    """With a time to wait for, relayd may be away meanwhile."""
+    waiting = wait("--json", "--for", "disabled", "--timeout", "60")
+    assert waiting.process.stdout.readline()    # it is on
+    relayd.stop()
+    assert ABSENT.search(told(waiting, "waiting up to 1m00s for it"))
+    relayd.start(wait="connected")
+    told(waiting, "relayd answers again")
+    ok(relayd, "disable", "main")
+    code, _, err = waiting.end()
+    assert (code, err) == (0, "")
+
+
+def test_wait_in_vain_for_relayd_to_return(relayd, wait):
+    waiting = wait("--json", "--for", "disabled", "--timeout", "4")
+    assert waiting.process.stdout.readline()
+    relayd.stop()
+    code, _, err = waiting.end()
+    assert code == 3
+    assert err.count("waiting up to") == 1 and len(ABSENT.findall(err)) == 2
 
 
 # What a link is told.
