@@ -35,6 +35,30 @@ state_file(struct buf *b, const struct ctl *ctl, const char *name)
 	return p == NULL || n == -1 ? -1 : 0;
 }
 
+/* Whether there is such a process.  One that has ended and for which nobody has
+ * waited is none: in a container there may be nobody who does. */
+static int
+is_alive(int pid)
+{
+	char path[32], text[512];
+	const char *end;
+	ssize_t n;
+	int fd;
+
+	if (pid <= 0 || (kill(pid, 0) == -1 && errno == ESRCH))
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
+		return 1; /* it may be hidden from us */
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n < 0 ? 0 : n] = '\0';
+	/* "PID (NAME) STATE …", and the name may have anything in it. */
+	end = strrchr(text, ')');
+	return end == NULL ||
+	    (strncmp(end, ") Z", 3) != 0 && strncmp(end, ") X", 3) != 0);
+}
+
 int
 state_read(struct state *st, const struct ctl *ctl)
 {
@@ -49,8 +73,7 @@ state_read(struct state *st, const struct ctl *ctl)
 	if (st->strange)
 		return -1;
 	st->pid = (int)field_int(&o, "pid", 0);
-	if (st->pid > 0)
-		st->alive = kill(st->pid, 0) == 0 || errno != ESRCH;
+	st->alive = is_alive(st->pid);
 	clock_gettime(CLOCK_REALTIME, &now);
 	st->age =
 	    (double)now.tv_sec - field_num(&o, "updated", (double)now.tv_sec);

@@ -10,7 +10,7 @@
 struct state {
 	struct buf text;
 	int pid;     /* the supervisor's */
-	int alive;   /* there is such a process */
+	int alive;   /* there is such a process, and it has not ended */
 	int strange; /* of a version that we cannot read */
 	double age;  /* seconds since it was written */
 	struct span phase, processes, gateways; /* JSON, within text */

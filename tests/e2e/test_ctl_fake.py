@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from base import read_stat, until
 from scripted import CTL, WAIT, answering, put_state, run, serving
 
 
@@ -185,6 +186,18 @@ def test_not_running(rundir):
         done = run(rundir, *command)
         assert done.returncode == 3, command
         assert "not running" in done.stderr and "start it" in done.stderr
+
+
+def test_dead_pid_nobody_waited_for(rundir):
+    """What is left of a supervisor whose parent does not ask how it ended."""
+    with subprocess.Popen(["true"]) as child:
+        until(lambda: read_stat(child.pid)["state"] == "Z", "its end")
+        put_state(rundir, child.pid)
+        for command in (["status"], ["explain"], ["reload"],
+                        ["wait", "--for", "connected"]):
+            done = run(rundir, *command)
+            assert done.returncode == 3, (command, done.stderr)
+            assert "relayd is not running" in done.stderr
 
 
 def test_dead_pid_is_not_running(rundir):
