@@ -148,10 +148,9 @@ put_failure(
 	if ((f->is & F_FAILED) == 0)
 		return;
 	put_label(e, n, "evidence");
-	(void)out_time(at, (double)f->failed_at);
-	at[strcspn(at, ".")] = '\0'; /* told in whole seconds */
-	fprintf(e->f, "%s%s (%s ago), %s: %s\n", which, at,
-	    out_age(age, f->failed_ago), f->failed_phase, f->failed);
+	fprintf(e->f, "%s%s (%s ago), %s: %s\n", which,
+	    out_second(at, (double)f->failed_at), out_age(age, f->failed_ago),
+	    f->failed_phase, f->failed);
 }
 
 static void

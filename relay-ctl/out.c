@@ -162,8 +162,8 @@ out_size(char buf[OUT_AGE], int64_t bytes)
 	return buf;
 }
 
-const char *
-out_time(char buf[OUT_TIME], double at)
+static const char *
+put_time(char buf[OUT_TIME], double at, int with_ms)
 {
 	time_t t = at >= 0 && at < 2e11 ? (time_t)at : -1;
 	struct tm tm;
@@ -177,8 +177,23 @@ out_time(char buf[OUT_TIME], double at)
 	n = strftime(buf, OUT_TIME, "%Y-%m-%d %H:%M:%S", &tm);
 	/* Milliseconds came in decimal: the nearest are meant. */
 	ms = (int)((at - (double)t) * 1000 + 0.5);
-	snprintf(buf + n, OUT_TIME - n, ".%03d", ms > 999 ? 999 : ms);
+	if (with_ms)
+		n += (size_t)snprintf(
+		    buf + n, OUT_TIME - n, ".%03d", ms > 999 ? 999 : ms);
+	strftime(buf + n, OUT_TIME - n, " %z", &tm);
 	return buf;
+}
+
+const char *
+out_time(char buf[OUT_TIME], double at)
+{
+	return put_time(buf, at, 1);
+}
+
+const char *
+out_second(char buf[OUT_TIME], double at)
+{
+	return put_time(buf, at, 0);
 }
 
 const char *

@@ -57,9 +57,12 @@ const char *out_age(char buf[OUT_AGE], int64_t seconds);
 const char *out_delay(char buf[OUT_AGE], double seconds);
 /* "512 B", "734 KiB", "12 MiB". */
 const char *out_size(char buf[OUT_AGE], int64_t bytes);
-/* Local time of Unix seconds: "2026-11-22 10:00:00.123". */
+/* Local time of Unix seconds, with the zone since the log's is another one:
+ * "2026-11-22 11:00:00.123 +0100", and for what is told in whole seconds
+ * "2026-11-22 11:00:00 +0100". */
 #define OUT_TIME 40
 const char *out_time(char buf[OUT_TIME], double at);
+const char *out_second(char buf[OUT_TIME], double at);
 /* "1st", "2nd", "3rd", "11th". */
 const char *out_ordinal(char buf[OUT_AGE], int64_t n);
 

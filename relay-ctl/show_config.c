@@ -66,16 +66,14 @@ show_refused(struct show *s, struct obj *root)
 	struct obj refused;
 
 	text = out_safe(field_str(root, "file"));
-	out_time(at, field_num(root, "taken", -1));
-	at[strcspn(at, ".")] = '\0';
+	out_second(at, field_num(root, "taken", -1));
 	fprintf(s->f, "taken %s from %s\n", at,
 	    text == NULL || text[0] == '\0' ? "the environment" : text);
 	free(text);
 	if (obj_sub(&refused, root, "refused") == -1)
 		return;
 	text = out_safe(field_str(&refused, "error"));
-	out_time(at, field_num(&refused, "at", -1));
-	at[strcspn(at, ".")] = '\0';
+	out_second(at, field_num(&refused, "at", -1));
 	fprintf(s->f, "%s a new one was refused, and this one stays: %s\n", at,
 	    text == NULL ? "" : text);
 	free(text);

@@ -166,7 +166,7 @@ def test_quarantine(relayd, connector):
     row = rows(text)[0]
     assert row[:4] == ["main", delivery["bufferId"],
                        "agent:main:discord:dm:c1", "discord"]
-    assert row[7] == str(ATTEMPTS) and CANARY not in text
+    assert row[8] == str(ATTEMPTS) and CANARY not in text
     code, answer = relayd.ctl_json("show", "quarantine", "main")
     event = answer["events"][0]
     assert code == 0 and (answer["total"], answer["left_out"]) == (1, 0)

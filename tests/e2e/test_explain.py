@@ -122,7 +122,7 @@ def test_nobody_listens(make_relayd, connector):
     assert re.match(r"main: retrying for \d+s", said.head)
     assert said.holds() == ["configuration", "credential", "name"]
     assert "TLS -, upgrade -, handshake -, agents -" in said.layers
-    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \(\d+s ago\), connect: "
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4} \(\d+s ago\), connect: "
                      rf".*:{connector.port}.*refused", said.evidence)
     assert "never connected" in said.evidence
     assert re.search(r"\d+ attempts? since it was healthy", said.evidence)

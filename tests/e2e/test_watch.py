@@ -366,7 +366,7 @@ def test_stream(relayd, json_too):
                 assert event["gateway"] == "main"
                 assert {"state", "phase", "reason", "at"} <= event.keys()
             else:
-                assert re.match(r"\d{4}-\d\d-\d\d [\d:.]+ main \w+", line)
+                assert re.match(r"\d{4}-\d\d-\d\d [\d:.]+ [+-]\d{4} main \w+", line)
             assert ENTER not in line
         finally:
             process.send_signal(signal.SIGINT)

@@ -98,9 +98,19 @@ test_time(void **state)
 	setenv("TZ", "UTC0", 1);
 	tzset();
 	assert_string_equal(
-	    out_time(buf, 1795341600.25), "2026-11-22 10:00:00.250");
+	    out_time(buf, 1795341600.25), "2026-11-22 10:00:00.250 +0000");
+	assert_string_equal(
+	    out_second(buf, 1795341600.75), "2026-11-22 10:00:00 +0000");
 	assert_string_equal(out_time(buf, -1), "?");
+	assert_string_equal(out_second(buf, -1), "?");
 	assert_string_equal(out_time(buf, 1e300), "?");
+	/* The zone is that of the time told, not of today. */
+	setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1);
+	tzset();
+	assert_string_equal(
+	    out_time(buf, 1795341600.25), "2026-11-22 11:00:00.250 +0100");
+	assert_string_equal(
+	    out_second(buf, 1779969600), "2026-05-28 14:00:00 +0200");
 }
 
 static void
