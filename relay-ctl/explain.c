@@ -122,6 +122,8 @@ put_layers(const struct explain *e, const struct facts *f, enum layer at)
 	explain_label(e->f, "layers");
 	for (i = AT_NOTHING + 1; i < LAYERS; i++) {
 		how = i > top ? "-" : "ok";
+		if (i == AT_TLS && (f->is & F_PLAIN) != 0)
+			how = "none"; /* the url asks for none */
 		if (i == (int)at)
 			how =
 			    dials || at == AT_CREDENTIAL ? "FAILS" : "wanting";

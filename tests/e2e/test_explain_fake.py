@@ -26,7 +26,7 @@ def told(rundir, command, *gateways, **more):
 
 
 def layers(text):
-    return dict(re.findall(r"(\w+) (ok|FAILS|wanting|in doubt|-)(?:,|$)",
+    return dict(re.findall(r"(\w+) (ok|FAILS|wanting|in doubt|none|-)(?:,|$)",
                            text.partition("  layers    ")[2].split("\n")[0]))
 
 
@@ -72,6 +72,14 @@ def test_how_far_the_first_dial_is(rundir, phase, highest):
         state="connecting", phase=phase, attempt=1)))
     assert [layer for layer, how in said.items() if how == "ok"][-1] == highest
     assert set(said.values()) == {"ok", "-"}
+
+
+@pytest.mark.parametrize("url", ["http://c.example/relay", "ws://c.example"])
+def test_no_tls_is_not_called_well(rundir, url):
+    for more in ({"tls": None}, {"state": "retrying", "last_failure": REFUSED},
+                 {"state": "connecting", "phase": "dialling"}):
+        said = layers(told(rundir, "explain", gateway(url=url, **more)))
+        assert said["TLS"] == "none" and said["credential"] != "-"
 
 
 def test_a_credential_that_is_not_there_was_not_taken(rundir):
