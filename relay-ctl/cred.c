@@ -7,6 +7,7 @@
 
 #include "ask.h"
 #include "auth.h"
+#include "gwtext.h"
 #include "intake.h"
 #include "json.h"
 #include "show.h"
@@ -197,6 +198,7 @@ cred_notes(struct table *t, struct obj *cred, struct obj *refusal)
 {
 	char age[OUT_AGE];
 	struct obj revoked;
+	struct buf todo;
 	struct span s = field_str(cred, "reason");
 
 	if (!field_true(cred, "usable") && s.len > 0)
@@ -206,12 +208,12 @@ cred_notes(struct table *t, struct obj *cred, struct obj *refusal)
 		table_note(t, TINT_WARN, "last refusal: %.*s", (int)s.len, s.p);
 	if (obj_sub(&revoked, cred, "revoked") == -1)
 		return;
-	s = field_str(cred, "gateway");
-	table_note(t, TINT_BAD,
-	    "revoked %s ago; relay-ctl enroll %.*s for a new credential, or "
-	    "relay-ctl enable %.*s when the connector takes it again",
-	    ago(age, &revoked), (int)s.len, s.p == NULL ? "" : s.p, (int)s.len,
-	    s.p == NULL ? "" : s.p);
+	buf_init(&todo, 0);
+	gwtext_renew(
+	    &todo, field_str(cred, "gateway"), field_str(cred, "source"));
+	table_note(t, TINT_BAD, "revoked %s ago: %.*s", ago(age, &revoked),
+	    (int)buf_len(&todo), buf_span(&todo).p);
+	buf_free(&todo);
 	note_lines(t, TINT_BAD, field_str(&revoked, "evidence"));
 }
 

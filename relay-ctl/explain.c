@@ -42,6 +42,17 @@ explain_label(FILE *f, const char *label)
 	fprintf(f, "  %-9s ", label);
 }
 
+static void
+put_renewal(const struct explain *e, const struct facts *f)
+{
+	struct buf b;
+
+	buf_init(&b, 0);
+	gwtext_renew(&b, span_str(f->name), span_str(f->credential));
+	fprintf(e->f, "%.*s", (int)buf_len(&b), buf_span(&b).p);
+	buf_free(&b);
+}
+
 /* Print words with what stands for the gateway's own; see struct finding. */
 static void
 put_words(const struct explain *e, const struct facts *f, const char *words)
@@ -57,6 +68,8 @@ put_words(const struct explain *e, const struct facts *f, const char *words)
 			fputs(f->host, e->f);
 		else if (*words == 'a')
 			fputs(f->slow, e->f);
+		else if (*words == 'r')
+			put_renewal(e, f);
 		else
 			fprintf(
 			    e->f, "%s/agent/%s.sock", e->ctl->rundir, f->name);

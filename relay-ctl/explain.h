@@ -61,7 +61,7 @@ struct facts {
 };
 
 /* In the words: $g the gateway, $u its URL, $h the URL's host, $s the agents'
- * socket, $a who does not acknowledge. */
+ * socket, $a who does not acknowledge, $r what ends a revocation. */
 struct finding {
 	/* The condition; what is not named is not looked at. */
 	const char *state;	 /* the gateway's */

@@ -12,21 +12,12 @@ static const struct finding rows[] = {
 	.what = "relayd is stopping, or the gateway is being switched off",
 	.next = "it ends within seconds"},
     {.state = "disabled",
-	.with = F_REVOKED | F_PINNED,
-	.layer = AT_CREDENTIAL,
-	.what = "the connector refused the credential twice after it had "
-		"worked: it counts as revoked",
-	.next = "nothing by itself, not after a restart either",
-	.todo = "ask who runs the connector; then put the new secret where "
-		"the old one is, or relay-ctl enable $g tries the old one"},
-    {.state = "disabled",
 	.with = F_REVOKED,
 	.layer = AT_CREDENTIAL,
 	.what = "the connector refused the credential twice after it had "
 		"worked: it counts as revoked",
 	.next = "nothing by itself, not after a restart either",
-	.todo = "ask who runs the connector; then relay-ctl enroll $g gets a "
-		"new credential, or relay-ctl enable $g tries the old one"},
+	.todo = "$r"},
     {.state = "disabled",
 	.what = "nothing fails: an operator switched it off",
 	.next = "nothing by itself, not after a restart either",

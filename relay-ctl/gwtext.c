@@ -2,6 +2,7 @@
 /* A gateway's state in words. */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ctl.h"
 #include "gwtext.h"
@@ -153,11 +154,51 @@ note_skipped(struct table *t, struct obj *g)
 	}
 }
 
-/* What ends a revocation: a restart does not. */
+#define OLD \
+	"; or relay-ctl enable $g when the connector takes the old one again"
+
+/* What ends a revocation, $g being the gateway.  The last is for all others. */
+static const struct {
+	const char *source, *todo;
+} renewals[] = {
+    {"file",
+	"put the new secret into its file, where it is taken by itself" OLD},
+    {"directory",
+	"restart relayd with the new secret in its credential directory" OLD},
+    {"environment",
+	"restart relayd with the new secret in its environment" OLD},
+    {"provisioned", "relay-ctl enable $g has a new credential provisioned"},
+    {"", "relay-ctl enroll $g for a new credential" OLD},
+};
+#define RENEWALS (sizeof(renewals) / sizeof(renewals[0]))
+
+void
+gwtext_renew(struct buf *b, struct span gateway, struct span source)
+{
+	const char *p;
+	size_t i = 0, n;
+
+	while (
+	    i < RENEWALS - 1 && !span_eq(source, span_str(renewals[i].source)))
+		i++;
+	buf_adds(b, SPAN_LIT("ask who runs the connector; then "));
+	for (p = renewals[i].todo; *p != '\0'; p += n) {
+		n = strcspn(p, "$");
+		buf_add(b, p, n);
+		if (p[n] == '\0')
+			continue;
+		buf_adds(b, gateway);
+		n += 2;
+	}
+}
+
+/* What ends it: a restart alone does not. */
 static void
 note_disabled(struct table *t, struct obj *g)
 {
-	struct span name = field_str(g, "name");
+	struct span name = field_str(g, "name"), source = {NULL, 0};
+	struct obj credential;
+	struct buf todo;
 
 	if (span_eq(field_raw(g, "revoked"), SPAN_LIT("null"))) {
 		table_note(t, TINT_DIM,
@@ -166,12 +207,13 @@ note_disabled(struct table *t, struct obj *g)
 		    (int)name.len, name.p == NULL ? "" : name.p);
 		return;
 	}
-	table_note(t, TINT_DIM,
-	    "it stays so, over restarts too: relay-ctl enroll %.*s for a new "
-	    "credential, or relay-ctl enable %.*s when the connector takes the "
-	    "old one again",
-	    (int)name.len, name.p == NULL ? "" : name.p, (int)name.len,
-	    name.p == NULL ? "" : name.p);
+	if (obj_sub(&credential, g, "credential") == 0)
+		source = field_str(&credential, "source");
+	buf_init(&todo, 0);
+	gwtext_renew(&todo, name, source);
+	table_note(t, TINT_DIM, "it stays so, over restarts too: %.*s",
+	    (int)buf_len(&todo), buf_span(&todo).p);
+	buf_free(&todo);
 }
 
 void

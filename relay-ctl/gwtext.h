@@ -3,6 +3,7 @@
 #ifndef GWTEXT_H
 #define GWTEXT_H
 
+#include "buf.h"
 #include "field.h"
 #include "out.h"
 
@@ -22,6 +23,9 @@ int gwtext_exit(struct span state);
 enum tint gwtext_tint(struct span state);
 /* What is worth saying below a gateway's row; g is its object. */
 void gwtext_notes(struct table *t, struct obj *g);
+/* Append what a person can do about a gateway whose credential was revoked: it
+ * depends on where that is from, as the status names it. */
+void gwtext_renew(struct buf *b, struct span gateway, struct span source);
 
 /*
  * Call fn for each gateway of a status reply; name (NULL: any) picks one.

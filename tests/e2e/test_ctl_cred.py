@@ -277,7 +277,7 @@ def test_show_credentials(rundir):
     assert lines[2].split()[6:] == ["link", "2h00m", "ago"]
     assert lines[3].strip() == "last refusal: 4401 unauthorized\\x1b"
     assert "revoked 2h00m ago" in lines[4]
-    assert "relay-ctl enroll rev" in lines[4]
+    assert "put the new secret into its file" in lines[4]
     assert "relay-ctl enable rev" in lines[4]
     assert [line.strip() for line in lines[5:7]] == ["first: 4401",
                                                      "second: 4401, 2 s"]

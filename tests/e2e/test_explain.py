@@ -288,7 +288,7 @@ def test_refused_after_a_success(relayd, connector):
     assert said.evidence.count('4401 "unauthorized"') == 2
     assert "it has worked" in said.evidence
     assert said.next.startswith("nothing by itself")
-    assert "put the new secret where the old one is" in said.you_can
+    assert "put the new secret into its file" in said.you_can
     assert "relay-ctl enable main" in said.you_can
 
 

@@ -45,6 +45,33 @@ def test_an_attempt_that_is_under_way(rundir, state):
     assert "attempt 2 is under way" in told(rundir, "status", doc)
 
 
+# What ends a revocation.
+
+@pytest.mark.parametrize("source, advice", [
+    ("file", "put the new secret into its file, where it is taken by itself"),
+    ("directory", "restart relayd with the new secret in its credential "
+                  "directory"),
+    ("environment", "restart relayd with the new secret in its environment"),
+    ("enrolled", "relay-ctl enroll main for a new credential"),
+    ("provisioned", "relay-ctl enable main has a new credential provisioned"),
+    ("of-the-future", "relay-ctl enroll main for a new credential"),
+])
+def test_what_ends_a_revocation(rundir, source, advice):
+    """It depends on where the credential is from; both say the same."""
+    doc = gateway(state="disabled", reason="credential revoked", revoked={
+        "at": 990, "evidence": "4401"}, credential={
+            "source": source, "usable": True, "age_s": 5, "reason": None})
+    said = []
+    for command in ("status", "explain"):
+        text = told(rundir, command, doc)
+        assert text.count(advice) == 1
+        assert ("enroll" in text) == ("enroll" in advice)
+        old = "relay-ctl enable main when the connector takes the old one again"
+        assert (old in text) == (source != "provisioned")
+        said.append(text[text.index("ask who runs"):].split("\n")[0])
+    assert said[0] == said[1]
+
+
 # Layers.
 
 def test_who_refuses_a_credential_was_reached(rundir):

@@ -247,7 +247,7 @@ test_placeholders(void **state)
 		for (k = 0; k < 3; k++)
 			for (p = text[k]; p != NULL && *p != '\0'; p++)
 				if (*p == '$')
-					assert_non_null(strchr("guhas", p[1]));
+					assert_non_null(strchr("guhasr", p[1]));
 	}
 }
 
