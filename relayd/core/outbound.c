@@ -89,7 +89,7 @@ answer(struct gateway *gw, struct outbound *o, struct span result)
 	outbound_drop(gw, o);
 }
 
-/* An answer of our own. */
+/* An answer of our own: either nobody knows, or it was not sent. */
 static void
 put_failure(struct buf *b, const char *error, int ambiguous)
 {
@@ -98,6 +98,8 @@ put_failure(struct buf *b, const char *error, int ambiguous)
 	json_put_member_str(b, "error", span_str(error));
 	if (ambiguous)
 		json_put_member_bool(b, "ambiguous", 1);
+	else
+		json_put_member_bool(b, "sent", 0);
 	(void)buf_add(b, "}", 1);
 }
 
