@@ -230,11 +230,23 @@ client_ask(struct client *c, const struct ctl *ctl, struct buf *req,
 	return r;
 }
 
+const char *
+client_says(struct obj *result)
+{
+	/* relayd's own answers say how far a request came. */
+	if (field_str(result, "error").len == 0 ||
+	    field_true(result, "ambiguous") ||
+	    span_eq(field_raw(result, "sent"), SPAN_LIT("false")))
+		return "";
+	return "the connector says: ";
+}
+
 int
 client_refused(const struct client *c, const struct ctl *ctl, struct span reply)
 {
 	struct span error;
-	struct obj o;
+	struct obj o, result;
+	const char *says = "";
 	char *safe;
 
 	if (obj_parse(&o, reply) == -1) {
@@ -247,7 +259,9 @@ client_refused(const struct client *c, const struct ctl *ctl, struct span reply)
 	}
 	error = field_str(&o, "error");
 	safe = out_safe(error.p == NULL ? SPAN_LIT("refused") : error);
-	ctl_warn("%s", safe == NULL ? "refused" : safe);
+	if (obj_sub(&result, &o, "result") == 0)
+		says = client_says(&result);
+	ctl_warn("%s%s", says, safe == NULL ? "refused" : safe);
 	free(safe);
 	return CTL_FAILED;
 }

@@ -152,7 +152,7 @@ def test_an_answer_that_is_refused_is_told_and_not_repeated(busy, eager, run):
         "success": False, "error": "no\x1b[31mway"}
     program = run('echo "$RELAY_TEXT" >>$LOG\necho reply\n')
     eager.wait_acked(eager.say("discord", "c1", "x"))
-    program.wait_told("was not delivered: no\\x1b[31mway")
+    program.wait_told("was not delivered: the connector says: no\\x1b[31mway")
     assert "\x1b" not in program.told
     assert log_of(busy) == ["x"] and len(eager.outbounds) == 1
 

@@ -358,6 +358,26 @@ def test_send_failed(rundir):
     assert "may have been delivered" in done.stderr
 
 
+@pytest.mark.parametrize("args", [
+    ("send", "c1", "x"), ("action", "main", '{"op":"send"}')])
+@pytest.mark.parametrize("result, its", [
+    ({"error": "it is so"}, True), ({}, False), ({"error": ""}, False),
+    ({"error": "it is so", "ambiguous": True}, False),
+    ({"error": "it is so", "sent": False}, False),
+    (None, False),
+])
+def test_whose_words_they_are(rundir, args, result, its):
+    """A connector's are told from relayd's own."""
+    failed = {"ok": False, "code": "failed", "error": "it is so"}
+    if result is not None:
+        failed["result"] = {"success": False, **result}
+    with serving(rundir / "control.sock", answering(failed)):
+        done = run(rundir, *args)
+    assert done.returncode == 1
+    assert done.stderr.split("\n")[0] == \
+        f"relay-ctl: {'the connector says: ' if its else ''}it is so"
+
+
 @pytest.mark.parametrize("text, why", [
     (b"", "no text"), (b"\n", "no text"), (b"\xff", "not UTF-8"),
     (b"x" * 65537, "longer than 65536"),

@@ -329,5 +329,24 @@ def test_an_action_that_fails(relayd, connector):
                       '{"op":"no_such_op","chat_id":"c1"}')
     assert done.returncode == 1 and not done.stdout
     assert "no_such_op" in done.stderr or "support" in done.stderr
+    assert "connector says" not in done.stderr  # it was not asked
     done = relayd.ctl("action", "main", "-", stdin="x" * 200000)
     assert done.returncode == 1 and "longer than 131072 bytes" in done.stderr
+
+
+def test_an_action_that_the_connector_refuses(relayd):
+    for args in (("send", "nowhere", "x"), (
+            "action", "main",
+            '{"op":"send","chat_id":"nowhere","content":"x"}')):
+        done = relayd.ctl(*args)
+        assert done.returncode == 1 and not done.stdout
+        assert re.match("relay-ctl: the connector says: target not routed", done.stderr)
+
+
+def test_an_action_that_does_not_get_there(relayd, connector):
+    """relayd's own words are not put into the connector's mouth."""
+    ok(relayd, "disable", "main")
+    done = relayd.ctl("action", "main", '{"op":"typing","chat_id":"c1"}')
+    assert done.returncode == 1 and not done.stdout
+    assert "connector says" not in done.stderr
+    assert "disabled" in done.stderr or "switched off" in done.stderr
