@@ -39,8 +39,10 @@ conf_file(struct check *k)
 	if (k->owner == 0) {
 		if (conf_check_owner(k->conf_path, &e) == -1)
 			check_add(k, CHECK_FAIL, P, NULL,
-			    "%s\nas it says; relayd does not start as root "
-			    "with what others could have written",
+			    "%s\nhave it and each directory on the way to "
+			    "it belong to root, and chmod go-w them: relayd "
+			    "does not start as root with what others could "
+			    "have written",
 			    e.text);
 		else
 			check_add(k, CHECK_OK, P, NULL,
@@ -95,7 +97,10 @@ directory(struct check *k, const char *path, uid_t owner, mode_t mask)
 		    (unsigned)st.st_mode & 07777, mask == 022 ? "go-w" : "700",
 		    path);
 	else if (k->owner == 0 && conf_check_parents(path, &e) == -1)
-		check_add(k, CHECK_FAIL, P, NULL, "%s\nas it says", e.text);
+		check_add(k, CHECK_FAIL, P, NULL,
+		    "%s\nhave each directory on the way to it belong to root, "
+		    "and chmod go-w them; or name another (-r, -s)",
+		    e.text);
 	else
 		check_add(k, CHECK_OK, P, NULL, "%s (mode %04o, uid %u)", path,
 		    (unsigned)st.st_mode & 07777, (unsigned)st.st_uid);
@@ -213,12 +218,17 @@ secret(struct check *k, const char *gateway, const char *path, const char *user,
 		    k, CHECK_OK, P, gateway, "%s: others cannot read it", path);
 		break;
 	case SECRET_FILE_BAD:
-		check_add(
-		    k, CHECK_FAIL, P, gateway, "%s: %s\nas it says", path, why);
+		check_add(k, CHECK_FAIL, P, gateway,
+		    "%s: %s\nlet it be a regular file of root's, or of the "
+		    "user relayd runs as, with no access for others (mode "
+		    "0600); until then nothing is taken from it",
+		    path, why);
 		break;
 	case SECRET_FILE_MISSING:
 		check_add(k, later ? CHECK_WARN : CHECK_FAIL, P, gateway,
-		    "%s: %s\nas it says; the gateway waits for it", path, why);
+		    "%s: %s\nwrite it, with mode 0600, or name another in the "
+		    "configuration; the gateway waits for it",
+		    path, why);
 		break;
 	case SECRET_FILE_HIDDEN:
 		check_add(k, CHECK_SKIP, P, gateway,

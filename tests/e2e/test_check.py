@@ -53,6 +53,7 @@ def check(relayd, *args, code=None, timeout=60):
         assert finding["what"]
         if finding["result"] in ("warn", "fail"):
             assert finding["todo"], finding
+        assert "as it says" not in (finding["todo"] or ""), finding
         if finding["result"] == "ok":
             assert finding["todo"] is None, finding
     failed = any(f["result"] == "fail" for f in answer["checks"])
@@ -244,6 +245,7 @@ def test_a_secret_that_others_can_read(make_relayd, connector):
     fault = at_rest(relayd, code=1).saying("main.secret")
     assert (fault["check"], fault["result"]) == ("permissions", "fail")
     assert "others can use it (mode 0644): chmod 600" in fault["what"]
+    assert "until then nothing is taken from it" in fault["todo"]
     path.unlink()
     assert at_rest(relayd, code=1).saying("main.secret")["result"] == "fail"
 
