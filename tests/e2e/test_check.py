@@ -452,6 +452,9 @@ def test_a_bundle_that_is_none(make_relayd, connector):
     relayd = make_relayd()
     relayd.connect_to(connector, tls={
         "ca_file": str(relayd.write("empty.pem", "nothing\n"))})
+    what = at_rest(relayd, code=1).one("certificate", "fail")["what"]
+    assert "empty.pem: holds no certificate (PEM): name the file" in what
+    relayd.write("empty.pem", "-----BEGIN CERTIFICATE-----\nx\n")
     assert "empty.pem" in at_rest(relayd, code=1).one("certificate",
                                                      "fail")["what"]
     (relayd.dir / "empty.pem").unlink()

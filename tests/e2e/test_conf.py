@@ -84,12 +84,18 @@ def test_on_reload_nothing_changes(relayd, connector):
 
 
 def test_what_cannot_be_taken_changes_nothing(relayd, connector):
-    """A good file whose CA is none: the second phase's first half refuses."""
+    """A good file whose CA is none, or cannot be parsed: then the second phase's
+    first half refuses."""
     config = relayd.config
     empty = relayd.write("empty.pem", "no certificate\n")
     relayd.connect_to(connector, tls={"ca_file": str(empty)})
     answer = relayd.reload()
-    assert not answer["ok"] and "empty.pem" in answer["error"], answer
+    assert not answer["ok"], answer
+    assert f"{empty}: holds no certificate (PEM): name" in answer["error"]
+    bad = relayd.write("bad.pem", "-----BEGIN CERTIFICATE-----\nx\n")
+    relayd.connect_to(connector, tls={"ca_file": str(bad)})
+    answer = relayd.reload()
+    assert not answer["ok"] and "bad.pem" in answer["error"], answer
     gone = relayd.dir / "nowhere.pem"
     relayd.connect_to(connector, tls={"ca_file": str(gone)})
     answer = relayd.reload()
@@ -165,6 +171,21 @@ def test_check_of_an_identity_token(make_relayd, connector):
     assert f"gateways.main.identity_token.file: {path}: others can" in said
     path.chmod(0o640)
     assert check(relayd)[0] == 0
+
+
+def test_check_of_a_bundle(make_relayd, connector):
+    """Another file, as the secret's: a check and a start refuse it alike."""
+    relayd = make_relayd()
+    for path in (relayd.dir / "main.secret",
+                 relayd.write("key.pem", "-----BEGIN PRIVATE KEY-----\n")):
+        relayd.connect_to(connector, tls={"ca_file": str(path)})
+        status, said = check(relayd)
+        assert status == 78 and "OK" not in said
+        assert (f"gateways.main.tls.ca_file: {path}: holds no certificate "
+                "(PEM): name the file") in said
+        relayd.start()
+        assert relayd.wait_exit() == 78
+        assert said.rstrip() in relayd.log
 
 
 def test_check_of_a_client_secret(make_relayd, connector):

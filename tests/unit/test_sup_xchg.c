@@ -302,20 +302,23 @@ test_inputs(void **state)
 	assert_int_equal(stop(w), 0);
 }
 
+/* What the supervisor takes for a bundle. */
+#define AUTHORITY "-----BEGIN CERTIFICATE-----"
+
 static void
 test_ca(void **state)
 {
 	struct world *w = *state;
 	char text[512];
 
-	put_file(w, "ca.pem", "my authority");
+	put_file(w, "ca.pem", AUTHORITY);
 	snprintf(text, sizeof(text),
 	    "gateways:\n  main:\n    url: https://127.0.0.1:9\n"
 	    "    identities: [{platform: discord}]\n"
 	    "    tls: {ca_file: %s/ca.pem}\n",
 	    w->dir);
 	begin_with(state, text, "connector");
-	wait_for(w, "log", "exchange 7: token=my authority fds=0 1 2 3 4 5");
+	wait_for(w, "log", "exchange 7: token=" AUTHORITY " fds=0 1 2 3 4 5");
 	assert_int_equal(stop(w), 0);
 }
 
