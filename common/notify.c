@@ -61,10 +61,22 @@ notify_free(struct notify *n)
 	n->fd = -1;
 }
 
+/* 0, or 1: there is no room for it now.  What else fails is not mended by
+ * trying again. */
+static int
+put(const struct notify *n, const char *text)
+{
+	ssize_t r = sendto(n->fd, text, strlen(text), MSG_NOSIGNAL,
+	    (const struct sockaddr *)&n->to, n->tolen);
+
+	return r == -1 &&
+	    (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM);
+}
+
 void
 notify_send(const struct notify *n, const char *fmt, ...)
 {
-	char text[512];
+	char text[NOTIFY_TEXT];
 	va_list ap;
 	int len;
 
@@ -75,6 +87,66 @@ notify_send(const struct notify *n, const char *fmt, ...)
 	va_end(ap);
 	if (len <= 0 || (size_t)len >= sizeof(text))
 		return;
-	(void)sendto(n->fd, text, (size_t)len, MSG_NOSIGNAL,
-	    (const struct sockaddr *)&n->to, n->tolen);
+	(void)put(n, text);
+}
+
+static int
+is_a(const char *text, const char *name)
+{
+	return strncmp(text, name, strlen(name)) == 0;
+}
+
+static void
+keep(struct notify *n, const char *text)
+{
+	unsigned i;
+
+	for (i = 0; i < n->nkept; i++)
+		if (is_a(text, "STOPPING=") ||
+		    (is_a(text, "RELOADING=") &&
+			is_a(n->kept[i], "RELOADING=")))
+			n->nkept = i;
+	if (n->nkept < NOTIFY_KEPT)
+		strlcpy(n->kept[n->nkept++], text, sizeof(n->kept[0]));
+}
+
+int
+notify_tell(struct notify *n, const char *text)
+{
+	const int status = is_a(text, "STATUS=");
+
+	if (status)
+		n->status[0] = '\0';
+	if (n->fd == -1 || (notify_again(n) == 0 && put(n, text) == 0))
+		return 0;
+	if (status)
+		strlcpy(n->status, text, sizeof(n->status));
+	else
+		keep(n, text);
+	return 1;
+}
+
+int
+notify_again(struct notify *n)
+{
+	unsigned i = 0;
+
+	if (n->fd == -1)
+		return 0;
+	while (i < n->nkept && put(n, n->kept[i]) == 0)
+		i++;
+	n->nkept -= i;
+	memmove(n->kept[0], n->kept[i], n->nkept * sizeof(n->kept[0]));
+	if (n->nkept > 0)
+		return 1;
+	if (n->status[0] != '\0' && put(n, n->status) == 0)
+		n->status[0] = '\0';
+	return n->status[0] != '\0';
+}
+
+void
+notify_forget(struct notify *n)
+{
+	n->nkept = 0;
+	n->status[0] = '\0';
 }

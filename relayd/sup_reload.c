@@ -12,6 +12,7 @@
 #include "sup_conf.h"
 #include "sup_config.h"
 #include "sup_level.h"
+#include "sup_notify.h"
 #include "sup_reload.h"
 #include "sup_slice.h"
 #include "sup_watch.h"
@@ -94,7 +95,7 @@ finish(struct supervisor *s, int ok, const char *text)
 	answer(s, asked, r->corr, ok, text);
 	if (s->phase != PHASE_STOPPING) {
 		s->phase = PHASE_RUNNING;
-		notify_send(&s->notify, "READY=1");
+		sup_notify(s, "READY=1");
 	}
 	sup_changed(s);
 	pending(s);
@@ -388,8 +389,9 @@ sup_reload_begin(struct supervisor *s, int asked, uint32_t corr)
 	s->reload.asked_pid = s->child[ROLE_ENGINE].pid;
 	s->phase = PHASE_RELOADING;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	notify_send(&s->notify, "RELOADING=1\nMONOTONIC_USEC=%lld",
+	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%lld",
 	    (long long)ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
+	sup_notify(s, text);
 	sup_changed(s);
 	if ((p = sup_plan_load(s, &e)) == NULL)
 		finish(s, 0, e.text);

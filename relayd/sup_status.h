@@ -6,7 +6,7 @@
 #include "sup_state.h"
 
 /* Bytes of the line, NUL included: a terminal's width several times over, and
- * with "STATUS=" within one datagram of notify_send(). */
+ * with "STATUS=" within NOTIFY_TEXT. */
 #define SUP_STATUS_MAX 448
 
 /*

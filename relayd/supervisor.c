@@ -18,6 +18,7 @@
 #include "sup_child.h"
 #include "sup_conf.h"
 #include "sup_level.h"
+#include "sup_notify.h"
 #include "sup_reload.h"
 #include "sup_sockets.h"
 #include "sup_status.h"
@@ -93,13 +94,14 @@ state_file(struct supervisor *s, const struct sup_state_gateway *g, unsigned n)
 static void
 status_line(struct supervisor *s, const struct sup_state_gateway *g, unsigned n)
 {
-	char text[sizeof(s->status)];
+	char text[sizeof(s->status)], line[NOTIFY_TEXT];
 
 	sup_status_line(text, g, n);
 	if (strcmp(text, s->status) == 0)
 		return;
 	strlcpy(s->status, text, sizeof(s->status));
-	notify_send(&s->notify, "STATUS=%s", text);
+	snprintf(line, sizeof(line), "STATUS=%s", text);
+	sup_notify(s, line);
 }
 
 static void
@@ -151,7 +153,7 @@ sup_ready(struct supervisor *s)
 	s->phase = PHASE_RUNNING;
 	log_info("ready", NULL, "relayd %s serves %zu gateway%s", VERSION,
 	    s->plan->conf->ngateway, s->plan->conf->ngateway == 1 ? "" : "s");
-	notify_send(&s->notify, "READY=1");
+	sup_notify(s, "READY=1");
 	sup_changed(s);
 }
 
@@ -248,7 +250,7 @@ sup_stop(struct supervisor *s, int code)
 	s->phase = PHASE_STOPPING;
 	s->exit_code = code;
 	s->stop_ms = sup_now();
-	notify_send(&s->notify, "STOPPING=1");
+	sup_notify(s, "STOPPING=1");
 	sup_reload_abort(s, "relayd is stopping");
 	sup_xchg_end_all(s);
 	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
@@ -377,18 +379,6 @@ raise_files(void)
 		    (unsigned long long)rl.rlim_cur, (unsigned long long)need);
 }
 
-static void
-open_notify(struct supervisor *s)
-{
-	const char *why;
-
-	why = notify_init(&s->notify, sup_env_get(&s->env, "NOTIFY_SOCKET"),
-	    sup_env_get(&s->env, "WATCHDOG_USEC"),
-	    sup_env_get(&s->env, "WATCHDOG_PID"));
-	if (why != NULL)
-		log_warn("notify", NULL, "NOTIFY_SOCKET: %s", why);
-}
-
 /* The sockets, and the places of the gateways. */
 static int
 open_sockets(struct supervisor *s, struct conf_error *e)
@@ -419,7 +409,8 @@ loop_init(struct supervisor *s, struct conf_error *e)
 {
 	if ((s->base = event_base_new()) != NULL && events_init(s) == 0 &&
 	    sup_reload_init(s) == 0 && sup_xchg_init(s) == 0 &&
-	    sup_watch_init(s) == 0 && sup_child_init(s) == 0)
+	    sup_watch_init(s) == 0 && sup_notify_init(s) == 0 &&
+	    sup_child_init(s) == 0)
 		return 0;
 	snprintf(e->text, sizeof(e->text), "event loop: %s", strerror(errno));
 	return -1;
@@ -452,6 +443,7 @@ cleanup(struct supervisor *s)
 		sup_child_free(s);
 		sup_xchg_free(s);
 		sup_watch_free(s);
+		sup_notify_free(s);
 		sup_reload_free(s);
 		event_base_free(s->base);
 	}
@@ -532,7 +524,7 @@ supervisor_run(const struct sup_paths *paths, struct sup_env *env, int debug)
 		    "the kernel has no memfd_secret: "
 		    "secrets of the environment rest in locked memory");
 	raise_files();
-	open_notify(s);
+	sup_notify_open(s);
 	sup_passed_say(&s->passed, s->plan->conf);
 	if (open_all(s, &e) == -1 || loop_init(s, &e) == -1)
 		return refuse(s, &e, e.mistake ? EXIT_CONF : 1);

@@ -21,8 +21,9 @@
  *   sup_spawn.c, sup_log.c  starting a program, and its standard error
  *   sup_level.c    what is logged, and how
  *   sup_state.c    state.json
- *   sup_status.c, sup_passed.c
- *                  the service manager: its status line, what it passes
+ *   sup_notify.c, sup_status.c, sup_passed.c
+ *                  the service manager: what it is told, its status line, what
+ *                  it passes
  *   sup_own.c      files of other users and groups
  */
 #ifndef SUPERVISOR_H
@@ -165,8 +166,10 @@ struct supervisor {
 	int lock_fd, control_fd, status_fd, auth_fd;
 	struct sup_passed passed; /* by the service manager */
 	struct notify notify;
+	uint64_t told_ms; /* when it was told something last */
 	struct event *ev_term, *ev_int, *ev_hup, *ev_chld;
-	struct event *ev_ping, *ev_stop, *ev_state, *ev_watchdog, *ev_watch;
+	struct event *ev_ping, *ev_stop, *ev_state, *ev_watchdog, *ev_watch,
+	    *ev_notify;
 	uint64_t stop_ms; /* sup_now() of the signal */
 	enum { STOP_NOT, STOP_ENGINE, STOP_OTHERS, STOP_KILL } stopping;
 	char status[SUP_STATUS_MAX]; /* as the service manager knows it */

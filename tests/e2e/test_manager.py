@@ -145,6 +145,14 @@ class Manager:
         self.sock.bind("\0" + self.name[1:])
         self.told = []
 
+    def fill(self):
+        """Others told so much that there is no room until it is read."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    other.sendto(b"X_FILLER=1", "\0" + self.name[1:])
+
     def wait(self, *texts):
         """Read until a datagram holds all the texts; that datagram."""
         deadline = time.monotonic() + TIMEOUT_S
@@ -186,6 +194,26 @@ def test_life(make_relayd, connector, manager):
     manager.wait("READY=1")
     relayd.stop()
     manager.wait("STOPPING=1")
+
+
+def test_who_has_no_room_is_told_later(make_relayd, connector, manager):
+    """What a start or a reload waits for, in order; of status the newest."""
+    manager.fill()
+    relayd = make_relayd(env={"NOTIFY_SOCKET": manager.name})
+    relayd.connect_to(connector).start(wait="connected")
+    relayd.wait_log("event=ready ")
+    manager.wait("READY=1")
+    manager.wait("STATUS=main connected")
+    manager.fill()
+    seen = len(manager.told)
+    assert relayd.reload()["ok"]
+    relayd.ctl("disable", "main")
+    relayd.wait_state(state="disabled")
+    manager.wait("STATUS=main disabled")
+    told = [t for t in manager.told[seen:] if t.startswith("RE")]
+    assert [t.split("=")[0] for t in told] == ["RELOADING", "READY"], told
+    manager.fill()
+    relayd.stop()
 
 
 def test_a_refused_reload_ends_too(make_relayd, connector, manager):
