@@ -110,12 +110,13 @@ xdg(char *out, size_t cap, const struct sup_env *env, const char *var,
 
 /* A directory of ours in /tmp, where others may have made one before us. */
 static int
-tmp_dir(char *out, size_t cap)
+tmp_dir(struct sup_paths *p)
 {
+	char *out = p->run;
 	struct stat st;
 
-	snprintf(out, cap, "/tmp/relayd-%u", (unsigned)geteuid());
-	if (mkdir(out, 0700) == 0)
+	snprintf(out, sizeof(p->run), "/tmp/relayd-%u", (unsigned)geteuid());
+	if (sup_made_dir(&p->made, out, 0700) == 0)
 		return 0;
 	if (errno == EEXIST && lstat(out, &st) == 0 && S_ISDIR(st.st_mode) &&
 	    st.st_uid == geteuid() && (st.st_mode & 07777) == 0700)
@@ -128,16 +129,16 @@ tmp_dir(char *out, size_t cap)
 
 /* mkdir -p for the parents of a default directory under $HOME. */
 static void
-make_parents(const char *path)
+make_parents(struct sup_paths *p)
 {
 	char part[LIMIT_PATH + 1];
-	char *p;
+	char *end;
 
-	strlcpy(part, path, sizeof(part));
-	for (p = part + 1; (p = strchr(p, '/')) != NULL; p++) {
-		*p = '\0';
-		(void)mkdir(part, 0700);
-		*p = '/';
+	strlcpy(part, p->state, sizeof(part));
+	for (end = part + 1; (end = strchr(end, '/')) != NULL; end++) {
+		*end = '\0';
+		(void)sup_made_dir(&p->made, part, 0700);
+		*end = '/';
 	}
 }
 
@@ -152,7 +153,7 @@ run_dir(struct sup_paths *p, const struct options *o, const struct sup_env *env)
 		"relayd") == 0)
 		return 0;
 	/* -n makes nothing. */
-	return o->check ? 0 : tmp_dir(p->run, sizeof(p->run));
+	return o->check ? 0 : tmp_dir(p);
 }
 
 static int
@@ -168,7 +169,7 @@ state_dir(
 	if (xdg(p->state, sizeof(p->state), env, "XDG_STATE_HOME",
 		".local/state", "relayd") == 0) {
 		if (!o->check)
-			make_parents(p->state);
+			make_parents(p);
 		return 0;
 	}
 	if (o->check) /* -n may have no run directory, either */
@@ -273,10 +274,12 @@ supervise(const struct options *o, struct sup_env *env)
 		log_form(LOG_FORM_LOGFMT);
 	if (conf_file(&p, o, env) == -1 || run_dir(&p, o, env) == -1 ||
 	    state_dir(&p, o, env) == -1) {
+		sup_made_undo(&p.made);
 		sup_env_free(env);
 		return EXIT_CONF;
 	}
 	if (bin_dir(&p) == -1) {
+		sup_made_undo(&p.made);
 		sup_env_free(env);
 		return 1;
 	}

@@ -65,12 +65,13 @@ open_as_owner(const char *path, uid_t owner)
 /* Make a directory if there is none and open it.  It must be ours, and no
  * other may write in it. */
 static int
-dir_open(const char *path, mode_t mode, uid_t owner, struct conf_error *e)
+dir_open(struct sup_made *made, const char *path, mode_t mode, uid_t owner,
+    struct conf_error *e)
 {
 	struct stat st;
 	int fd;
 
-	if (mkdir(path, 0700) == 0) {
+	if (sup_made_dir(made, path, 0700) == 0) {
 		if (chmod(path, mode) == -1)
 			return conf_error_set(
 			    e, "%s: chmod: %s", path, strerror(errno));
@@ -142,13 +143,13 @@ dir_is_empty(int fd)
 
 /* The directory that a process which needs no file is shut in. */
 static int
-dir_empty(const char *run, struct conf_error *e)
+dir_empty(struct sup_made *made, const char *run, struct conf_error *e)
 {
 	char path[LIMIT_PATH + 16];
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/empty", run);
-	if ((fd = dir_open(path, 0555, 0, e)) == -1)
+	if ((fd = dir_open(made, path, 0555, 0, e)) == -1)
 		return -1;
 	if (!dir_is_empty(fd)) {
 		close(fd);
@@ -159,7 +160,7 @@ dir_empty(const char *run, struct conf_error *e)
 }
 
 int
-sup_dir_run(const char *run, struct conf_error *e)
+sup_dir_run(struct sup_made *made, const char *run, struct conf_error *e)
 {
 	char path[LIMIT_PATH + 16];
 	mode_t mode = geteuid() == 0 ? 0755 : 0700;
@@ -167,18 +168,18 @@ sup_dir_run(const char *run, struct conf_error *e)
 
 	if (geteuid() == 0 && conf_check_parents(run, e) == -1)
 		return -1;
-	if ((fd = dir_open(run, mode, geteuid(), e)) == -1)
+	if ((fd = dir_open(made, run, mode, geteuid(), e)) == -1)
 		return -1;
 	close(fd);
 	snprintf(path, sizeof(path), "%s/agent", run);
-	if ((fd = dir_open(path, 0755, geteuid(), e)) == -1)
+	if ((fd = dir_open(made, path, 0755, geteuid(), e)) == -1)
 		return -1;
 	close(fd);
-	return geteuid() == 0 ? dir_empty(run, e) : 0;
+	return geteuid() == 0 ? dir_empty(made, run, e) : 0;
 }
 
 int
-sup_dir_state(const char *state, struct conf_error *e)
+sup_dir_state(struct sup_made *made, const char *state, struct conf_error *e)
 {
 	char path[LIMIT_PATH + 16];
 	struct passwd *pw;
@@ -188,7 +189,7 @@ sup_dir_state(const char *state, struct conf_error *e)
 
 	if (uid == 0 && conf_check_parents(state, e) == -1)
 		return -1;
-	fd = dir_open(state, uid == 0 ? 0755 : 0700, uid, e);
+	fd = dir_open(made, state, uid == 0 ? 0755 : 0700, uid, e);
 	if (fd == -1)
 		return -1;
 	close(fd);
@@ -199,8 +200,10 @@ sup_dir_state(const char *state, struct conf_error *e)
 		uid = pw->pw_uid;
 		gid = pw->pw_gid;
 	}
+	snprintf(path, sizeof(path), "%s/journal", state);
+	sup_made_later(made, path);
 	snprintf(path, sizeof(path), "%s/authd", state);
-	if ((fd = dir_open(path, 0700, uid, e)) == -1)
+	if ((fd = dir_open(made, path, 0700, uid, e)) == -1)
 		return -1;
 	return dir_own(fd, path, uid, gid, 0700, e);
 }
@@ -212,7 +215,7 @@ sup_dir_journal(const char *state, struct conf_error *e)
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/journal", state);
-	if ((fd = dir_open(path, 0700, geteuid(), e)) == -1)
+	if ((fd = dir_open(NULL, path, 0700, geteuid(), e)) == -1)
 		return -1;
 	/* What people wrote is in there. */
 	if (fchmod(fd, 0700) == 0)

@@ -10,13 +10,16 @@
 #include <sys/types.h>
 
 #include "conf.h"
+#include "sup_made.h"
 
 /* Make (or check) the run directory with agent/ and, as root, empty/.  As root
- * neither may be below a directory that others can write. */
-int sup_dir_run(const char *run, struct conf_error *e);
+ * neither may be below a directory that others can write.  made notes what was
+ * not there. */
+int sup_dir_run(struct sup_made *made, const char *run, struct conf_error *e);
 /* Make (or check) the state directory with authd/, which as root belongs to
  * relay-authd's user. */
-int sup_dir_state(const char *state, struct conf_error *e);
+int
+sup_dir_state(struct sup_made *made, const char *state, struct conf_error *e);
 /* Make (or check) journal/ in the state directory: its descriptor. */
 int sup_dir_journal(const char *state, struct conf_error *e);
 /* As root: the users of all roles exist. */

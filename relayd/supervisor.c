@@ -151,6 +151,7 @@ void
 sup_ready(struct supervisor *s)
 {
 	s->phase = PHASE_RUNNING;
+	sup_made_keep(&s->paths.made);
 	log_info("ready", NULL, "relayd %s serves %zu gateway%s", VERSION,
 	    s->plan->conf->ngateway, s->plan->conf->ngateway == 1 ? "" : "s");
 	sup_notify(s, "READY=1");
@@ -395,10 +396,12 @@ open_sockets(struct supervisor *s, struct conf_error *e)
 static int
 open_all(struct supervisor *s, struct conf_error *e)
 {
-	if (sup_users_check(e) == -1 || sup_dir_run(s->paths.run, e) == -1 ||
-	    (s->lock_fd = sup_lock(s->paths.run, e)) == -1)
-		return -1;
-	if (sup_dir_state(s->paths.state, e) == -1)
+	struct sup_made *made = &s->paths.made;
+
+	if (sup_users_check(e) == -1 ||
+	    sup_dir_run(made, s->paths.run, e) == -1 ||
+	    (s->lock_fd = sup_lock(s->paths.run, e)) == -1 ||
+	    sup_dir_state(made, s->paths.state, e) == -1)
 		return -1;
 	return open_sockets(s, e);
 }
@@ -448,6 +451,7 @@ cleanup(struct supervisor *s)
 		event_base_free(s->base);
 	}
 	remove_files(s);
+	sup_made_undo(&s->paths.made);
 	if (s->control_fd != -1)
 		close(s->control_fd);
 	if (s->status_fd != -1)

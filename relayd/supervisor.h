@@ -15,6 +15,7 @@
  *   sup_slot.c     the places of gateways
  *   sup_journal.c  their journals
  *   sup_sockets.c  directories, lock, listening sockets
+ *   sup_made.c     directories to take away again
  *   sup_env.c, sup_secret.c, sup_proxy.c  what came by environment; secrets
  *   sup_watch.c    secrets' files that change
  *   sup_xchg.c, sup_command.c  exchanges and token commands
@@ -37,6 +38,7 @@
 #include "notify.h"
 #include "role.h"
 #include "sup_log.h"
+#include "sup_made.h"
 #include "sup_passed.h"
 #include "sup_restart.h"
 #include "sup_secret.h"
@@ -78,6 +80,7 @@ struct sup_paths {
 	char run[LIMIT_PATH + 1];   /* run directory, absolute */
 	char state[LIMIT_PATH + 1]; /* state directory, absolute */
 	char bin[LIMIT_PATH + 1];   /* where the programs are */
+	struct sup_made made;	    /* of these by this start */
 };
 
 /* A configuration, and the places its gateways have. */

@@ -217,6 +217,41 @@ def test_environment_alone_and_no_home(make_unprivileged, make_connector):
     assert check.returncode == 0, check.stderr
 
 
+@pytest.mark.parametrize("spoil", ["configuration", "long", "child"])
+def test_a_start_that_fails_leaves_nothing(make_relayd, connector, spoil):
+    """Whatever it had come to; what was there before stays."""
+    relayd = make_relayd().connect_to(connector)
+    if spoil == "configuration":
+        relayd.configure("gateways: [")
+    elif spoil == "long":
+        relayd.run = relayd.dir / ("r" * 100)
+    else:       # the engine alone can tell that it is none
+        bad = relayd.write("bad.pem", "-----BEGIN CERTIFICATE-----\nx\n")
+        relayd.connect_to(connector, tls={"ca_file": str(bad)})
+    relayd.start()
+    assert relayd.wait_exit() != 0
+    assert not relayd.run.exists() and not relayd.state.exists()
+    relayd.state.mkdir(mode=0o755)
+    relayd.daemon.own(relayd.state)
+    relayd.start()
+    assert relayd.wait_exit() != 0
+    assert list(relayd.state.iterdir()) == []
+
+
+def test_a_start_without_anything_leaves_nothing(make_unprivileged):
+    """Nor below /tmp, nor what leads to the state directory."""
+    relayd = make_unprivileged(None)
+    user = relayd.daemon.user
+    run = Path(f"/tmp/relayd-{os.geteuid() if user is None else user.pw_uid}")
+    if run.exists():
+        pytest.skip(f"{run} is there already")
+    relayd.places = lambda: []
+    relayd.start()
+    assert relayd.wait_exit() == 78, relayd.log
+    assert not run.exists()
+    assert not (relayd.dir / ".local").exists()
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("place", ("run", "state"))
 def test_below_a_directory_that_others_can_write(make_relayd, connector,
