@@ -371,7 +371,7 @@ on_revoked(struct gateways *gs, uint32_t g, struct span evidence)
 	log_vis(gw->standing.evidence, sizeof(gw->standing.evidence), evidence);
 	standing_seal(&gw->standing, gs->secrets->vault.work,
 	    gateway_secret(gs, g)->text);
-	log_warn("revoked", gateway_secret(gs, g)->name, "%s",
+	log_err("revoked", gateway_secret(gs, g)->name, "%s",
 	    gw->standing.evidence);
 	gw->due[JOB_PROVISION] = gw->due[JOB_POLICY] = 0;
 	gateway_save_standing(gs, g);

@@ -190,7 +190,7 @@ revoked(struct engine_gw *eg, const char *evidence)
 	s->revoked = s->unsure = 1;
 	s->revoked_at = (int64_t)engine_wall();
 	s->conn = eg->token_conn;
-	log_warn("revoked", eg->name, "%s", evidence);
+	log_err("revoked", eg->name, "%s", evidence);
 	tell_revoked(eg);
 }
 

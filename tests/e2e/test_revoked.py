@@ -33,7 +33,10 @@ def test_what_is_shown(relayd, connector):
     assert "connector's clock" in evidence
     assert 0 <= relayd.status()["now"] - gateway["revoked"]["at"] < 3600
     assert gateway["reason"].startswith("credential revoked: refused twice")
-    relayd.wait_log("event=revoked")
+    # It does not mend by itself.
+    for role in ("engine", "authd"):
+        relayd.wait_log(f" level=error process={role} .*event=revoked "
+                        "gateway=main ")
     relayd.wait_gateway(lambda g: g["credential"]["refusals"] == 1,
                         "to count it")
     told = relayd.ctl("show", "credentials").stdout
