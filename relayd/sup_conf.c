@@ -22,14 +22,9 @@
 /* Names are asked for over TCP too, when an answer is long. */
 #define DNS_PORT 53
 
-static int fail(struct conf_error *e, const struct conf *c,
+int
+sup_plan_fail(struct conf_error *e, const struct conf *c,
     const struct conf_gateway *g, const char *key, const char *fmt, ...)
-    __attribute__((format(printf, 5, 6)));
-
-/* "FILE:LINE: gateways.main.tls.ca_file: …". */
-static int
-fail(struct conf_error *e, const struct conf *c, const struct conf_gateway *g,
-    const char *key, const char *fmt, ...)
 {
 	size_t n;
 	va_list ap;
@@ -75,12 +70,12 @@ check_lengths(
 
 	if (g->command_manifest != NULL &&
 	    strlen(g->command_manifest) > MANIFEST_MAX)
-		return fail(e, c, g, "command_manifest", "longer than %d bytes",
-		    MANIFEST_MAX);
+		return sup_plan_fail(e, c, g, "command_manifest",
+		    "longer than %d bytes", MANIFEST_MAX);
 	buf_init(&b, JSON_ROUTE_KEYS_MAX);
 	sup_json_route_keys(&b, g);
 	if (b.failed)
-		r = fail(e, c, g, "route_keys",
+		r = sup_plan_fail(e, c, g, "route_keys",
 		    "longer than %d bytes together: shorten the list",
 		    JSON_ROUTE_KEYS_MAX);
 	buf_free(&b);
@@ -89,7 +84,7 @@ check_lengths(
 		buf_reset(&b);
 		sup_json_policy(&b, &g->identity[i]);
 		if (b.failed)
-			r = fail(e, c, g, "identities",
+			r = sup_plan_fail(e, c, g, "identities",
 			    "free_response_channels of %s are longer than %d "
 			    "bytes together: shorten the list",
 			    g->identity[i].platform, JSON_POLICY_MAX);
@@ -108,17 +103,17 @@ check_token(const struct supervisor *s, const struct conf *c,
 	const char *var, *text;
 
 	if (t->env != NULL && sup_env_named(&s->env, t->env) == -2)
-		return fail(e, c, g, "identity_token.env",
+		return sup_plan_fail(e, c, g, "identity_token.env",
 		    "the environment variable %s was not kept when relayd "
 		    "started, because the configuration did not name it then: "
 		    "restart relayd to use it",
 		    t->env);
 	if (t->ncommand > 0 && t->command_user == NULL && geteuid() == 0)
-		return fail(e, c, g, "identity_token",
+		return sup_plan_fail(e, c, g, "identity_token",
 		    "command needs user, which is not root, to run as: add it");
 	if (t->oidc_url != NULL &&
 	    (text = sup_proxy(&proxy, &s->env, g, &t->oidc, &var)) != NULL)
-		return fail(e, c, g, "proxy",
+		return sup_plan_fail(e, c, g, "proxy",
 		    "environment variable %s: %s; "
 		    "\"proxy: none\" leaves it unused",
 		    var, text);
@@ -137,14 +132,14 @@ check_gateway(const struct supervisor *s, const struct conf *c,
 
 	errno = 0;
 	if (sup_group(g->agents.group, &gid) == -1)
-		return fail(e, c, g, "agents.group",
+		return sup_plan_fail(e, c, g, "agents.group",
 		    "no group \"%s\" on this "
 		    "machine: make it (groupadd) or name another",
 		    g->agents.group);
 	if (check_lengths(c, g, e) == -1 || check_token(s, c, g, e) == -1)
 		return -1;
 	if ((text = sup_proxy(&proxy, &s->env, g, &g->url, &var)) != NULL)
-		return fail(e, c, g, "proxy",
+		return sup_plan_fail(e, c, g, "proxy",
 		    "environment variable %s: %s; "
 		    "\"proxy: none\" leaves it unused",
 		    var, text);
@@ -152,15 +147,15 @@ check_gateway(const struct supervisor *s, const struct conf *c,
 		fd = sup_secret_open(
 		    proxy.file, role_row(ROLE_DIALER)->user, why, sizeof(why));
 		if (fd == -1)
-			return fail(e, c, g, "proxy.credentials", "%s: %s",
-			    proxy.file, why);
+			return sup_plan_fail(e, c, g, "proxy.credentials",
+			    "%s: %s", proxy.file, why);
 		close(fd);
 	}
 	if (!g->url.tls)
 		return 0;
 	fd = sup_ca_open(&s->env, g, label, sizeof(label), why, sizeof(why));
 	if (fd == -1)
-		return fail(e, c, g, "tls.ca_file", "%s", why);
+		return sup_plan_fail(e, c, g, "tls.ca_file", "%s", why);
 	close(fd);
 	return 0;
 }
@@ -173,10 +168,10 @@ check(const struct supervisor *s, const struct conf *c, struct conf_error *e)
 
 	errno = 0;
 	if (c->ngateway > LIMIT_GATEWAYS)
-		return fail(
+		return sup_plan_fail(
 		    e, c, NULL, "gateways", "more than %d", LIMIT_GATEWAYS);
 	if (sup_group(c->control_group, &gid) == -1)
-		return fail(e, c, NULL, "control.group",
+		return sup_plan_fail(e, c, NULL, "control.group",
 		    "no group \"%s\" on "
 		    "this machine: make it (groupadd) or name another",
 		    c->control_group);
@@ -266,7 +261,7 @@ find_users(struct sup_plan *p, struct conf_error *e)
 		errno = 0;
 		if (sup_command_user(p->user[i], g->token.command_user, why,
 			sizeof(why)) == -1)
-			return fail(
+			return sup_plan_fail(
 			    e, p->conf, g, "identity_token.user", "%s", why);
 	}
 	return 0;
@@ -367,51 +362,6 @@ sup_plan_load(struct supervisor *s, struct conf_error *e)
 	return p;
 }
 
-/* NULL, or what is wrong with a file that holds a secret of the gateway; key
- * is what names it. */
-static const char *
-bad_secret(struct sup_cred *c, const struct sup_env *e,
-    const struct conf_gateway *g, const char **key)
-{
-	*key = "secret";
-	sup_cred_open(c, e, g);
-	sup_cred_close(c);
-	if (c->bad)
-		return c->label;
-	if (g->token.oidc_client_secret_file != NULL) {
-		*key = "identity_token.oidc.client_secret_file";
-		sup_secret_want(c, e, g, WANT_CLIENT_SECRET);
-		sup_cred_close(c);
-		if (c->label[0] != '\0')
-			return c->label;
-	}
-	/* It may well come later. */
-	if (g->token.file == NULL ||
-	    (access(g->token.file, F_OK) == -1 && errno == ENOENT))
-		return NULL;
-	*key = "identity_token.file";
-	sup_secret_want(c, e, g, WANT_IDENTITY);
-	sup_cred_close(c);
-	return c->label[0] != '\0' ? c->label : NULL;
-}
-
-int
-sup_plan_secrets(
-    const struct supervisor *s, const struct sup_plan *p, struct conf_error *e)
-{
-	const struct conf_gateway *g;
-	struct sup_cred c;
-	const char *key, *why;
-	size_t i;
-
-	for (i = 0; i < p->conf->ngateway; i++) {
-		g = &p->conf->gateway[i];
-		if ((why = bad_secret(&c, &s->env, g, &key)) != NULL)
-			return fail(e, p->conf, g, key, "%s", why);
-	}
-	return 0;
-}
-
 void
 sup_plan_free(struct sup_plan *p)
 {
@@ -453,7 +403,7 @@ place_one(struct supervisor *s, const struct conf *c,
 	    -1)
 		return -1;
 	if (sup_journal_open(&place->journal, s->paths.state, g, &why) == -1)
-		return fail(e, c, g, "journal", "%s", why.text);
+		return sup_plan_fail(e, c, g, "journal", "%s", why.text);
 	return 0;
 }
 
@@ -484,7 +434,7 @@ sup_plan_place(struct supervisor *s, struct sup_plan *p, struct conf_error *e)
 	for (i = 0; i < p->conf->ngateway; i++) {
 		g = &p->conf->gateway[i];
 		if ((slot = sup_slot_take(&s->slots, g->name)) == -1)
-			return fail(e, p->conf, g, "url",
+			return sup_plan_fail(e, p->conf, g, "url",
 			    "no place is free: "
 			    "reload once without the gateways that are to go, "
 			    "then with the new ones");

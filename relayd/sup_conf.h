@@ -19,11 +19,11 @@ struct sup_plan *sup_plan_load(struct supervisor *s, struct conf_error *e);
  */
 struct conf *sup_conf_variables(const struct sup_paths *paths,
     char *const env[], char *names[LIMIT_GATEWAYS], size_t *n);
-/* Whether the files of secrets that are there, or must be, can be used: a start
- * goes on without (their gateways wait), a check does not.  0, or -1 with e
- * filled. */
-int sup_plan_secrets(
-    const struct supervisor *s, const struct sup_plan *p, struct conf_error *e);
+/* "FILE:LINE: gateways.main.tls.ca_file: …" into e, for g NULL without
+ * gateway; whether it may pass errno says.  Returns -1. */
+int sup_plan_fail(struct conf_error *e, const struct conf *c,
+    const struct conf_gateway *g, const char *key, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
 void sup_plan_free(struct sup_plan *p);
 /*
  * Find or make the places of its gateways: socket and journal for each.  What

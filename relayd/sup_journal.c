@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -425,6 +426,52 @@ sup_journal_open(struct sup_journal *j, const char *state,
 	j->where = g->journal.where;
 	j->asked = g->journal.size;
 	return 0;
+}
+
+/* The file system that a path is on, or will be. */
+static int
+file_system(char *path, struct statvfs *fs)
+{
+	char *end;
+
+	while ((end = strrchr(path, '/')) != NULL && end > path) {
+		*end = '\0';
+		if (statvfs(path, fs) == 0)
+			return 0;
+		if (errno != ENOENT)
+			return -1;
+	}
+	return statvfs("/", fs);
+}
+
+int
+sup_journal_room(const char *state, const struct conf_gateway *g,
+    uint64_t *want, char *why, size_t whylen)
+{
+	char path[LIMIT_PATH + FILE_NAME + 16], file[FILE_NAME];
+	struct statvfs fs;
+	struct stat st;
+	uint64_t room;
+
+	file_name(file, g->name);
+	snprintf(path, sizeof(path), "%s/journal/%s", state, file);
+	/* One that is there has its room, or does without more. */
+	if (g->journal.where != JOURNAL_DISK || state[0] == '\0' ||
+	    (lstat(path, &st) == 0 && st.st_size > 0))
+		return 0;
+	*want += whole_pages(g->journal.size);
+	/* What cannot be looked at, or does not tell, is not judged. */
+	if (file_system(path, &fs) == -1 || fs.f_blocks == 0)
+		return 0;
+	room = (uint64_t)fs.f_bavail * fs.f_frsize;
+	if (room >= *want)
+		return 0;
+	snprintf(why, whylen,
+	    "%s/journal has room for %llu bytes, and the journals to be made "
+	    "there need %llu: make room, or set a smaller size or another "
+	    "place (size, where)",
+	    state, (unsigned long long)room, (unsigned long long)*want);
+	return -1;
 }
 
 void

@@ -30,6 +30,13 @@ void sup_journal_init(struct sup_journal *j);
  */
 int sup_journal_open(struct sup_journal *j, const char *state,
     const struct conf_gateway *g, struct conf_error *e);
+/*
+ * Whether a start finds room for the journal of g, as far as the file system
+ * tells; nothing is made.  want counts the bytes of the journals asked about
+ * before it, and gets its own.  0, or -1 with the reason in why.
+ */
+int sup_journal_room(const char *state, const struct conf_gateway *g,
+    uint64_t *want, char *why, size_t whylen);
 /* The gateway is lived by, with these settings: take over what can be, and say
  * in the log what has to wait until relayd is started anew. */
 void sup_journal_keep(struct sup_journal *j, const struct conf_gateway *g);

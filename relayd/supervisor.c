@@ -15,6 +15,7 @@
 #include "msg.h"
 #include "pipe.h"
 #include "secmem.h"
+#include "sup_check.h"
 #include "sup_child.h"
 #include "sup_conf.h"
 #include "sup_level.h"
@@ -503,7 +504,7 @@ supervisor_check(const struct sup_paths *paths, struct sup_env *env)
 	if ((s = new_supervisor(paths, env, 0)) == NULL)
 		return 1;
 	if ((s->plan = sup_plan_load(s, &e)) == NULL ||
-	    sup_plan_secrets(s, s->plan, &e) == -1)
+	    sup_check(s, s->plan, &e) == -1)
 		return refuse(s, &e, e.passing ? 1 : EXIT_CONF);
 	printf("configuration OK\n");
 	cleanup(s);

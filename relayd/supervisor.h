@@ -10,6 +10,7 @@
  *   sup_pairs.c    pipes between children
  *   sup_restart.c  when a dead child is started again
  *   sup_conf.c     a configuration and what is made for it
+ *   sup_check.c    what a check finds beside
  *   sup_slice.c    a child's part of it
  *   sup_reload.c   two phases
  *   sup_slot.c     the places of gateways

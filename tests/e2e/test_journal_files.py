@@ -338,6 +338,40 @@ def test_a_full_disk(make_relayd, connector, small_disk):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+def test_check_of_the_room(make_relayd, make_connector, small_disk):
+    """A check says what a start would, of all new journals together."""
+    relayd = make_relayd()
+    for number, name in enumerate(("main", "other")):
+        relayd.connect_to(make_connector(f"gw-{number}"), name, f"gw-{number}",
+                          journal={"size": "4MiB"})
+    small_disk(place(relayd).parent, "6m")
+    relayd.daemon.own(relayd.state / "journal")
+
+    def check():
+        words = relayd.daemon.command("relayd", "-n", *relayd.places())
+        done = subprocess.run(words, capture_output=True, text=True,
+                              check=False, env=relayd.environment(),
+                              timeout=20)
+        return done.returncode, done.stdout + done.stderr
+
+    status, said = check()
+    assert status == 1 and "OK" not in said, said
+    assert (f"gateways.other.journal: {relayd.state}/journal has room for "
+            f"{6 * MIB} bytes, and the journals to be made there need "
+            f"{8 * MIB}: make room") in said
+    assert not list((relayd.state / "journal").iterdir())
+    relayd.start()
+    assert relayd.wait_exit() == 1
+    # Memory needs none, and what is there already has its own.
+    relayd.config["gateways"]["other"]["journal"] = {"where": "memory"}
+    relayd.configure(relayd.config)
+    assert check() == (0, "configuration OK\n")
+    relayd.start(wait="connected")
+    relayd.stop()
+    assert check() == (0, "configuration OK\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
 def test_a_full_disk_refuses_a_reload(make_relayd, make_connector,
                                       small_disk):
     """None of the new gateways' journals is left; the old gateway runs on."""

@@ -284,6 +284,31 @@ test_off(void **state)
 	assert_int_equal(access(path_of(w), F_OK), -1);
 }
 
+/* Asked of a directory that is there, above those that are not. */
+static void
+test_room(void **state)
+{
+	struct world *w = *state;
+	char below[128], why[512] = "";
+	uint64_t want = 0, many = (uint64_t)1 << 60;
+
+	snprintf(below, sizeof(below), "%s/a/b", w->dir);
+	assert_int_equal(
+	    sup_journal_room(below, &w->g, &want, why, sizeof(why)), 0);
+	assert_int_equal(want, JOURNAL_LEAST);
+	assert_string_equal(why, "");
+	assert_int_equal(
+	    sup_journal_room(below, &w->g, &many, why, sizeof(why)), -1);
+	assert_non_null(strstr(why, "make room"));
+	assert_int_equal(rmdir(w->dir), 0);
+	/* Without a state directory, or a file, there is nothing to ask. */
+	assert_int_equal(
+	    sup_journal_room("", &w->g, &many, why, sizeof(why)), 0);
+	w->g.journal.where = JOURNAL_MEMORY;
+	assert_int_equal(
+	    sup_journal_room(below, &w->g, &many, why, sizeof(why)), 0);
+}
+
 int
 main(void)
 {
@@ -296,6 +321,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_removed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_off, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_room, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
