@@ -279,6 +279,10 @@ on_message(struct msg *m, void *arg)
 	switch (m->type) {
 	case MSG_PROCESS:
 		return on_process(e, &m->u.process);
+	case MSG_CONF_TAKEN:
+		e->conf_taken = (int64_t)m->u.conf_taken.at;
+		e->conf_refused = (int64_t)m->u.conf_taken.refused_at;
+		return NULL;
 	case MSG_RELOAD_DONE:
 		control_reloaded(e->control, m->corr, m->u.reload_done.ok != 0,
 		    m->u.reload_done.text);

@@ -128,6 +128,9 @@ struct engine {
 	struct engine_proc proc[ROLE_KEPT];
 	struct control *control;
 	int64_t started; /* Unix seconds */
+	/* what the supervisor told of the configuration: Unix seconds when it
+	 * was taken, and when a newer one was refused since; 0: none was */
+	int64_t conf_taken, conf_refused;
 	/* the shell's own */
 	struct conns *conns;
 	struct agent_socks *agents;

@@ -472,6 +472,16 @@ put_gateways(struct buf *b, const struct moment *m, const struct engine *e,
 	buf_adds(b, SPAN_LIT("]"));
 }
 
+static void
+put_configuration(struct buf *b, const struct engine *e)
+{
+	json_put_key(b, "configuration");
+	buf_adds(b, SPAN_LIT("{"));
+	json_put_member_int(b, "taken", e->conf_taken);
+	put_int(b, "refused_at", e->conf_refused != 0, e->conf_refused);
+	buf_adds(b, SPAN_LIT("}"));
+}
+
 void
 status_document(struct engine *e, const struct engine_gw *only, struct buf *out)
 {
@@ -485,6 +495,7 @@ status_document(struct engine *e, const struct engine_gw *only, struct buf *out)
 	json_put_member_int(out, "pid", e->proc[ROLE_SUPERVISOR].pid);
 	json_put_member_int(out, "started", e->started);
 	put_seconds(out, "now", m.wall);
+	put_configuration(out, e);
 	put_gateways(out, &m, e, only);
 	json_put_key(out, "processes");
 	buf_adds(out, SPAN_LIT("["));

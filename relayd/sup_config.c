@@ -8,6 +8,8 @@
 #include "conf.h"
 #include "json.h"
 #include "log.h"
+#include "msg.h"
+#include "pipe.h"
 #include "schema.h"
 #include "sup_config.h"
 #include "sup_state.h"
@@ -31,13 +33,26 @@ render(struct buf *b, const struct supervisor *s, const char *refused)
 	else {
 		json_put_key(b, "refused");
 		buf_adds(b, SPAN_LIT("{"));
-		json_put_member_int(b, "at", (int64_t)time(NULL));
+		json_put_member_int(b, "at", s->conf_refused);
 		json_put_member_str(b, "error", span_str(refused));
 		buf_adds(b, SPAN_LIT("}"));
 	}
 	json_put_key(b, "values");
 	conf_dump(b, c);
 	buf_adds(b, SPAN_LIT("}\n"));
+}
+
+void
+sup_config_tell(const struct supervisor *s)
+{
+	const struct sup_child *engine = &s->child[ROLE_ENGINE];
+	const struct msg_conf_taken m = {
+	    .at = (uint64_t)s->conf_taken,
+	    .refused_at = (uint64_t)s->conf_refused,
+	};
+
+	if (engine->state == SUP_RUNNING && engine->pipe != NULL)
+		(void)pipe_send(engine->pipe, MSG_CONF_TAKEN, 0, &m, -1);
 }
 
 void
@@ -48,6 +63,7 @@ sup_config_write(struct supervisor *s, const char *refused)
 
 	if (refused == NULL)
 		s->conf_taken = (int64_t)time(NULL);
+	s->conf_refused = refused == NULL ? 0 : (int64_t)time(NULL);
 	buf_init(&b, 0);
 	render(&b, s, refused);
 	(void)snprintf(path, sizeof(path), "%s/config.json", s->paths.run);
@@ -57,4 +73,5 @@ sup_config_write(struct supervisor *s, const char *refused)
 		log_warn("state", NULL, "%s cannot be written: %s", path,
 		    strerror(errno));
 	buf_free(&b);
+	sup_config_tell(s);
 }

@@ -8,5 +8,7 @@
 /* Write it; refused: why a new one was not taken, or NULL when this one just
  * was. */
 void sup_config_write(struct supervisor *s, const char *refused);
+/* Tell the engine, for its status. */
+void sup_config_tell(const struct supervisor *s);
 
 #endif

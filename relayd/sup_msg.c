@@ -10,6 +10,7 @@
 #include "pipe.h"
 #include "sup_child.h"
 #include "sup_conf.h"
+#include "sup_config.h"
 #include "sup_level.h"
 #include "sup_reload.h"
 #include "sup_xchg.h"
@@ -54,9 +55,10 @@ on_started(struct sup_child *c, struct msg *m)
 	if (c->lacking[0] != '\0')
 		log_info("sandbox", NULL, "%s does without: %s",
 		    role_row(c->role)->name, c->lacking);
-	if (c->role == ROLE_ENGINE)
+	if (c->role == ROLE_ENGINE) {
 		sup_proc_tell_all(c->sup);
-	else
+		sup_config_tell(c->sup);
+	} else
 		sup_proc_tell(c->sup, c->role);
 	sup_changed(c->sup);
 	if (c->sup->phase != PHASE_STOPPING)

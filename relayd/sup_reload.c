@@ -167,10 +167,11 @@ commit_first(struct supervisor *s)
 {
 	int r;
 
+	/* Before the commits: the engine's status tells of it. */
+	sup_config_write(s, NULL);
 	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
 		sup_slice_commit(&s->child[r]);
 	sup_plan_journals(s, s->plan);
-	sup_config_write(s, NULL);
 	sup_ready(s);
 	pending(s);
 }

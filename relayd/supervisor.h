@@ -152,10 +152,11 @@ struct supervisor {
 	struct event_base *base;
 	struct sup_paths paths;
 	struct sup_env env;
-	int64_t conf_taken; /* Unix seconds, when the plan was */
-	int debug;	    /* -d: the configuration does not lower the level */
-	int level;	    /* what an operator asked for; -1: nothing */
-	int logged_at;	    /* what all were told; -1: nothing yet */
+	int64_t conf_taken;   /* Unix seconds, when the plan was */
+	int64_t conf_refused; /* when a newer one was not; 0: none */
+	int debug;     /* -d: the configuration does not lower the level */
+	int level;     /* what an operator asked for; -1: nothing */
+	int logged_at; /* what all were told; -1: nothing yet */
 	struct rate level_wishes;
 	struct log_repeats *repeats;
 	enum sup_phase phase;

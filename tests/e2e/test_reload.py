@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: ISC
 """Reload touches only what changed; stopping."""
 
+import json
 import os
 import signal
 import subprocess
+
+from base import until
 
 
 def two_gateways(make_relayd, make_connector):
@@ -163,3 +166,29 @@ def test_a_second_one_is_refused(relayd):
     assert done.returncode != 0
     assert str(relayd.pid) in done.stderr
     assert relayd.gateway()["state"] == "connected"
+
+
+def told_of_it(relayd):
+    return relayd.status()["configuration"]
+
+
+def test_the_status_tells_of_a_refused_one(relayd):
+    """Whoever asked for it, and after the engine was started anew, too."""
+    first = told_of_it(relayd)
+    assert first["refused_at"] is None
+    assert first["taken"] <= relayd.status()["now"]
+    good = relayd.config
+    relayd.configure({**good, "log": {"level": "loud"}})
+    relayd.process.send_signal(signal.SIGHUP)
+    until(lambda: told_of_it(relayd)["refused_at"], "word of it")
+    refused = told_of_it(relayd)
+    assert refused["taken"] == first["taken"] <= refused["refused_at"]
+    assert refused["refused_at"] == json.loads(
+        (relayd.run / "config.json").read_text())["refused"]["at"]
+    relayd.kill_and_wait("engine")
+    relayd.wait_state()
+    assert told_of_it(relayd) == refused
+    relayd.configure(good)
+    assert relayd.reload()["ok"]
+    last = told_of_it(relayd)
+    assert last["refused_at"] is None and last["taken"] >= first["taken"]

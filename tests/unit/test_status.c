@@ -273,7 +273,11 @@ test_values(void **state)
 
 	(void)state;
 	fill(f);
+	f->e.conf_taken = 1795341003;
 	status_document(&f->e, NULL, &f->out);
+	assert_true(holds(f,
+	    "\"configuration\":{\"taken\":1795341003,"
+	    "\"refused_at\":null}"));
 	assert_true(holds(f, "\"ok\":true,\"schema\":\"relayd.status/1\""));
 	assert_true(holds(f, "\"now\":1795341600.500"));
 	assert_true(holds(f, "\"state\":\"unprovisioned\""));
@@ -309,11 +313,13 @@ test_only(void **state)
 	struct fixture *f = fixture_new(3);
 
 	(void)state;
+	f->e.conf_refused = 1795341004;
 	status_document(&f->e, &f->eg[1], &f->out);
 	assert_true(holds(f, "\"name\":\"g1\""));
 	assert_false(holds(f, "\"name\":\"g0\""));
 	assert_false(holds(f, "\"name\":\"g2\""));
 	assert_true(holds(f, "\"revoked\":null"));
+	assert_true(holds(f, "\"refused_at\":1795341004}"));
 	fixture_free(f);
 }
 
