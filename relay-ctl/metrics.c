@@ -15,6 +15,7 @@ static const struct span no_span;
 
 /* The object each part is within its parent. */
 static const char *const part_key[METRIC_PARTS] = {
+    [METRIC_CONFIG] = "configuration",
     [METRIC_CREDENTIAL] = "credential",
     [METRIC_CLOSE] = "last_close",
     [METRIC_FAILURE] = "last_failure",
@@ -309,7 +310,9 @@ metrics_write(
 	if (own != NULL)
 		put_own(&s, each);
 	if (status.p != NULL && obj_parse(&s.part[METRIC_TOP], status) == 0) {
-		put_parts(&s, each, METRIC_TOP, METRIC_TOP);
+		obj_sub(&s.part[METRIC_CONFIG], &s.part[METRIC_TOP],
+		    part_key[METRIC_CONFIG]);
+		put_parts(&s, each, METRIC_TOP, METRIC_CONFIG);
 		put_each(&s, each, "gateways", METRIC_GATEWAY,
 		    METRIC_PROCESS - 1, "gateway", "name");
 		put_each(&s, each, "processes", METRIC_PROCESS, METRIC_PROCESS,

@@ -27,6 +27,7 @@ struct metrics_own {
 enum metric_part {
 	METRIC_OWN, /* struct metrics_own */
 	METRIC_TOP, /* the document */
+	METRIC_CONFIG,
 	METRIC_GATEWAY,
 	METRIC_CREDENTIAL,
 	METRIC_CLOSE,

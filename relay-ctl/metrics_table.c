@@ -12,6 +12,17 @@ put_version(struct metric_sample *s)
 	metrics_put(s, "version", SPAN_LIT(VERSION), "1");
 }
 
+/* Whether nothing newer than what is lived by was refused. */
+static void
+put_reloaded(struct metric_sample *s)
+{
+	struct obj *o = &s->part[METRIC_CONFIG];
+
+	if (field_raw(o, "taken").p != NULL)
+		metrics_put(s, NULL, (struct span){NULL, 0},
+		    field_int(o, "refused_at", -1) == -1 ? "1" : "0");
+}
+
 /* One-hot: 1 for the state it is in, 0 for the others. */
 static void
 put_state(struct metric_sample *s)
@@ -114,6 +125,12 @@ const struct metric metrics_table[] = {
 	"The version of relayd."),
     GAUGE("relayd_start_timestamp_seconds", TOP, INT, "started",
 	"When the engine started, which counts from then on."),
+    PUT("relayd_config_last_reload_successful", CONFIG, put_reloaded,
+	"Whether the last start or reload took its configuration."),
+    GAUGE("relayd_config_last_reload_success_timestamp_seconds", CONFIG, INT,
+	"taken", "When the configuration was taken that relayd lives by."),
+    GAUGE("relayd_config_last_reload_refused_timestamp_seconds", CONFIG, INT,
+	"refused_at", "When a newer one was refused, while one is."),
 
     /* The link. */
     PUT("relayd_gateway_state", GATEWAY, put_state,

@@ -114,6 +114,20 @@ judge(struct obj *g, void *arg)
 	buf_addf(&r->text, "\n");
 }
 
+/* That is no reason to send nobody here: an older configuration serves. */
+static void
+put_refused(struct buf *b, struct span status)
+{
+	struct obj o, conf;
+
+	if (obj_parse(&o, status) == 0 &&
+	    obj_sub(&conf, &o, "configuration") == 0 &&
+	    field_int(&conf, "refused_at", -1) != -1)
+		buf_addf(b,
+		    "a new configuration was refused, and an older one "
+		    "stays\n");
+}
+
 static void
 page_readyz(
     struct serve *s, struct evhttp_request *req, const struct serve_told *told)
@@ -128,6 +142,8 @@ page_readyz(
 		buf_addf(&r.text, "relayd does not answer: %s\n", told->why);
 	if (told->ok && buf_len(&r.text) == 0)
 		buf_addf(&r.text, "no gateways\n");
+	if (told->ok)
+		put_refused(&r.text, told->reply);
 	serve_reply(req, r.ready && !r.text.failed ? HTTP_OK : HTTP_SERVUNAVAIL,
 	    TEXT, buf_span(&r.text));
 	buf_free(&r.text);

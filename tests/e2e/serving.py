@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """relay-ctl serve as tests drive it: the process, and what it answers."""
 
+import contextlib
 import http.client
 import re
 import socket
@@ -103,6 +104,19 @@ class Serve:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+@contextlib.contextmanager
+def starting():
+    """A function that starts a Serve; all are ended in the end."""
+    with contextlib.ExitStack() as stack:
+        def start(relayd, *args, **more):
+            env = {**relayd.environment(), **more.pop("env", {})}
+            serve = Serve(relayd.ctl_words("serve", "--listen", "127.0.0.1:0",
+                                           *args), env, **more)
+            stack.callback(serve.close)
+            return serve.wait_port()
+        yield start
 
 
 class Events:

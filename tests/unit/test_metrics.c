@@ -181,6 +181,31 @@ test_absent(void **state)
 	    lines, never);
 }
 
+/* A start counts as the first reload, as in Prometheus itself. */
+static void
+test_reload(void **state)
+{
+	static const char *const taken[] = {
+	    "relayd_config_last_reload_successful 1",
+	    "relayd_config_last_reload_success_timestamp_seconds 900", NULL};
+	static const char *const refused[] = {
+	    "relayd_config_last_reload_successful 0",
+	    "relayd_config_last_reload_success_timestamp_seconds 900",
+	    "relayd_config_last_reload_refused_timestamp_seconds 950", NULL};
+	static const char *const lines[] = {"relayd_up 1", NULL};
+	static const char *const none[] = {NULL};
+	static const char *const no_refusal[] = {"refused_timestamp", NULL};
+	static const char *const no_reload[] = {"relayd_config", NULL};
+
+	(void)state;
+	expect("{\"configuration\":{\"taken\":900,\"refused_at\":null}}", taken,
+	    no_refusal);
+	expect("{\"configuration\":{\"taken\":900,\"refused_at\":950}}",
+	    refused, none);
+	/* An older relayd's. */
+	expect("{\"now\":1}", lines, no_reload);
+}
+
 static void
 test_arrays_and_labels(void **state)
 {
@@ -302,6 +327,7 @@ main(void)
 	    cmocka_unit_test(test_escaping),
 	    cmocka_unit_test(test_controls),
 	    cmocka_unit_test(test_absent),
+	    cmocka_unit_test(test_reload),
 	    cmocka_unit_test(test_arrays_and_labels),
 	    cmocka_unit_test(test_grouped),
 	    cmocka_unit_test(test_names),
