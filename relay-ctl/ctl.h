@@ -96,6 +96,7 @@ struct ctl_words {
 	size_t n, stride;
 };
 extern const struct ctl_words show_words;   /* of show */
+extern const struct ctl_words log_words;    /* of log */
 extern const struct ctl_words gwtext_words; /* of wait --for */
 
 /*

@@ -9,6 +9,9 @@
 static const struct ctl_word levels[] = {
     {"error"}, {"warn"}, {"info"}, {"debug"}};
 
+const struct ctl_words log_words = {
+    "LEVEL", levels, sizeof(levels) / sizeof(levels[0]), sizeof(levels[0])};
+
 static int
 render(const struct out *o, FILE *f, struct span reply, void *arg)
 {
@@ -43,8 +46,8 @@ cmd_log(struct ctl *ctl)
 	int status, i = -1;
 
 	if (ctl->narg > 0) {
-		i = ctl_match("level", ctl->arg[0], levels,
-		    sizeof(levels) / sizeof(levels[0]), sizeof(levels[0]));
+		i = ctl_match("level", ctl->arg[0], log_words.words,
+		    log_words.n, log_words.stride);
 		if (i == -1)
 			return CTL_USAGE;
 	}

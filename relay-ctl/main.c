@@ -120,7 +120,7 @@ static const struct command_row commands[] = {
 	"give up what was put aside"},
     {"reload", "", 0, 0, 0, 0, cmd_reload, "read the configuration again"},
     {"log", "[LEVEL]", 0, 1, 0, 0, cmd_log,
-	"which level is logged, or from now on: error, warn, info, debug"},
+	"which level is logged, or log at one from now on"},
     {"check", "[GATEWAY]", 0, 1, O(OPT_FILE) | O(OPT_ALL) | O(OPT_STATE_DIR), 0,
 	cmd_check, "check everything that relayd needs; with -f a file alone"},
     {"bundle", "[FILE]", 0, 1, O(OPT_FILE) | O(OPT_STATE_DIR), 0, cmd_bundle,
@@ -190,7 +190,8 @@ word_at(const void *words, size_t i, size_t stride)
 static const struct {
 	const char *command;
 	const struct ctl_words *words;
-} places[] = {{"show", &show_words}, {"wait", &gwtext_words}};
+} places[] = {
+    {"show", &show_words}, {"wait", &gwtext_words}, {"log", &log_words}};
 
 /* "WHAT: gateways agents ..." */
 static void

@@ -348,6 +348,8 @@ def test_usage_says_what_could_stand_there(relayd):
     assert done.returncode == 2
     assert "WHAT: gateways agents sessions processes counters quarantine " \
         "credentials config\n" in done.stderr
+    assert relayd.ctl("help", "log").stdout.splitlines()[1] == \
+        "LEVEL: error warn info debug"
     done = relayd.ctl("wait")
     assert done.returncode == 2
     assert "STATE: connected idle dormant connecting retrying" in done.stderr
