@@ -13,6 +13,7 @@ PREFIX	?= /usr/local
 SBINDIR	= $(PREFIX)/sbin
 BINDIR	= $(PREFIX)/bin
 MANDIR	= $(PREFIX)/share/man
+COMPDIR	= $(PREFIX)/share/bash-completion/completions
 EXDIR	= $(PREFIX)/share/doc/relayd/examples
 UNITDIR	= $(PREFIX)/lib/systemd/system
 USERDIR	= $(PREFIX)/lib/sysusers.d
@@ -189,6 +190,7 @@ install: all		## install below PREFIX=/usr/local (DESTDIR= for a staging directo
 	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(USERDIR) $(DESTDIR)$(TMPDIR_)
 	install -m 0755 $(B)/relayd $(B)/relay-authd $(B)/relay-xchg $(DESTDIR)$(SBINDIR)
 	install -m 0755 $(B)/relay-ctl $(DESTDIR)$(BINDIR)
+	install -D -m 0644 etc/relay-ctl.bash $(DESTDIR)$(COMPDIR)/relay-ctl
 	for m in $(MANUALS); do \
 		install -D -m 0644 $$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/} || exit 1; \
 	done
@@ -204,6 +206,7 @@ install: all		## install below PREFIX=/usr/local (DESTDIR= for a staging directo
 
 uninstall:		## remove what install put there; configuration and state stay
 	rm -f $(addprefix $(DESTDIR)$(SBINDIR)/,relayd relay-authd relay-xchg) $(DESTDIR)$(BINDIR)/relay-ctl
+	rm -f $(DESTDIR)$(COMPDIR)/relay-ctl
 	for m in $(MANUALS); do rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$${m##*/}; done
 	rm -f $(DESTDIR)$(PREFIX)/share/doc/relayd/control-1.json
 	rm -f $(DESTDIR)$(EXDIR)/relayd.yaml $(DESTDIR)$(EXDIR)/agent.*

@@ -23,7 +23,7 @@ BLOCKS = {kind: transcript.blocks(kind, README)
 # Where `make install` is told to put things.
 INSTALLED = {"share/doc/relayd/control-1.json",
              "sbin/relayd", "sbin/relay-authd", "sbin/relay-xchg",
-             "bin/relay-ctl",
+             "bin/relay-ctl", "share/bash-completion/completions/relay-ctl",
              "lib/systemd/system/relayd.service",
              "lib/systemd/system/relayd-serve.service",
              "lib/systemd/system/relayd-online.service",
