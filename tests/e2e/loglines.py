@@ -9,6 +9,7 @@ from base import ROOT
 
 KEYS = ("time", "level", "process", "pid", "event", "gateway", "repeated",
         "msg")
+FORMS = ("logfmt", "json")
 LEVELS = ("error", "warn", "notice", "info", "debug")
 EVENTS = frozenset(re.findall(r"^X\((\w+)\)$", (
     ROOT / "common/log_event.def").read_text(), re.M))
@@ -55,3 +56,13 @@ def parse(line, form):
     datetime.strptime(fields["time"], "%Y-%m-%dT%H:%M:%S.%fZ")
     assert line.isprintable(), line
     return fields
+
+
+def quiet(make_relayd, form="logfmt", **more):
+    """A daemon that logs at info."""
+    return make_relayd({"log": {"format": form, "level": "info", **more}},
+                       debug=False)
+
+
+def parsed(relayd, form="logfmt"):
+    return [parse(line, form) for line in relayd.lines]
