@@ -169,6 +169,7 @@ note_refusal(struct gateways *gs, uint32_t g, const char *what, struct span why)
 	gw->refused_at = gs->now;
 	gw->refused_what = what;
 	log_vis(gw->refused_why, sizeof(gw->refused_why), why);
+	tell(gs, g);
 }
 
 static void
@@ -332,7 +333,6 @@ on_refused(struct gateways *gs, uint32_t g, struct span reason)
 	struct gateway *gw = &gs->all[g];
 
 	note_refusal(gs, g, "link", reason);
-	tell(gs, g);
 	if (!gateway_provisioned(gw) || gw->standing.worked ||
 	    gw->renewals >= GATEWAY_RENEWALS || gw->anew ||
 	    job_of(&gs->jobs, g) != NULL)
@@ -365,8 +365,6 @@ on_revoked(struct gateways *gs, uint32_t g, struct span evidence)
 {
 	struct gateway *gw = &gs->all[g];
 
-	note_refusal(
-	    gs, g, "link", SPAN_LIT("4401 twice: it counts as revoked"));
 	gw->standing.revoked_at = gs->now;
 	log_vis(gw->standing.evidence, sizeof(gw->standing.evidence), evidence);
 	standing_seal(&gw->standing, gs->secrets->vault.work,
@@ -375,7 +373,8 @@ on_revoked(struct gateways *gs, uint32_t g, struct span evidence)
 	    gw->standing.evidence);
 	gw->due[JOB_PROVISION] = gw->due[JOB_POLICY] = 0;
 	gateway_save_standing(gs, g);
-	tell(gs, g);
+	note_refusal(
+	    gs, g, "link", SPAN_LIT("4401 twice: it counts as revoked"));
 }
 
 /* A provisioned credential that was revoked is worth nothing: another one. */

@@ -273,7 +273,7 @@ const struct metric metrics_table[] = {
     COUNT("relayauthd_tokens_minted_total", CREDENTIAL, "minted",
 	"Tokens minted with the credential."),
     COUNT("relayauthd_refusals_total", CREDENTIAL, "refusals",
-	"Refusals by the connector or by who gives identity tokens."),
+	"What the connector refused of exchanges and links; see relay-ctl(8)."),
     GAUGE("relayauthd_last_refusal_timestamp_seconds", CREDENTIAL, INT,
 	"refused_at", "When the last of these was."),
     GAUGE("relayauthd_identities", GATEWAY, LEN, "identities",

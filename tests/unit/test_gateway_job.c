@@ -56,6 +56,47 @@ test_metadata_and_command(void **state)
 	assert_true(span_eq(q->u.xrequest.bearer, SPAN_LIT("cmd")));
 }
 
+static unsigned
+told_refusals(const struct world *w)
+{
+	return (unsigned)world_last(w, MSG_STANDING)->u.standing.refusals;
+}
+
+/* A refusal is told when it comes, not with what is told next. */
+static void
+test_refusals_are_told_at_once(void **state)
+{
+	struct world *w = *state;
+
+	w->identities = 2;
+	world_begin(w);
+	assert_int_equal(told_refusals(w), 0);
+	world_refuse(w, 403); /* the second identity's turn is to come */
+	assert_non_null(job_of(&w->gs.jobs, 0));
+	assert_int_equal(told_refusals(w), 1);
+	world_grant(w, "good");
+	assert_int_equal(told_refusals(w), 1);
+	w->identities = 0;
+	world_commit(w);
+	assert_null(gateway_enroll(
+	    &w->gs, 0, 9, SPAN_LIT("one-time"), SPAN_LIT(""), SPAN_LIT("")));
+	world_secret(w, WANT_IDENTITY, "id-token", "");
+	world_refuse(w, 403);
+	assert_int_equal(told_refusals(w), 2);
+	/* Whoever gives identity tokens is not the connector. */
+	w->source = TOKEN_OAUTH;
+	world_commit(w);
+	assert_null(gateway_enroll(
+	    &w->gs, 0, 9, SPAN_LIT("one-time"), SPAN_LIT(""), SPAN_LIT("")));
+	world_secret(w, WANT_CLIENT_SECRET, "pass", "");
+	world_answer(w, world_exchange(w, XCHG_IDP),
+	    (struct msg_xanswer){.stage = XSTAGE_REFUSED,
+		.status = 401,
+		.reason = SPAN_LIT("go away")});
+	assert_string_equal(w->code, "no_identity_token");
+	assert_int_equal(told_refusals(w), 2);
+}
+
 static void
 test_deadlines(void **state)
 {
@@ -160,6 +201,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    WORLD_TEST(test_oauth),
 	    WORLD_TEST(test_metadata_and_command),
+	    WORLD_TEST(test_refusals_are_told_at_once),
 	    WORLD_TEST(test_deadlines),
 	    WORLD_TEST(test_tried_again_after_a_deadline),
 	    WORLD_TEST(test_exchange_is_gone),
