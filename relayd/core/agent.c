@@ -414,6 +414,15 @@ on_hello_due(void *arg)
 	core_agent_refuse(arg, why);
 }
 
+void
+agent_slept(struct agent *a)
+{
+	if (a->state == AGENT_NEW)
+		timer_set(&a->gw->core->timers, &a->hello_timer,
+		    a->gw->core->now + HELLO_MS);
+	delivery_patience(a);
+}
+
 struct agent *
 core_agent_new(
     struct gateway *gw, uint32_t uid, uint32_t gid, int32_t pid, void *io_arg)

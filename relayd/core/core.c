@@ -526,11 +526,16 @@ core_wish(
 void
 core_slept(struct core *c)
 {
+	struct agent *a;
 	uint32_t i;
 
-	for (i = 0; i < LIMIT_GATEWAYS; i++)
-		if (c->gw[i] != NULL)
-			link_slept(c->gw[i]);
+	for (i = 0; i < LIMIT_GATEWAYS; i++) {
+		if (c->gw[i] == NULL)
+			continue;
+		TAILQ_FOREACH (a, &c->gw[i]->agents, entry)
+			agent_slept(a);
+		link_slept(c->gw[i]);
+	}
 }
 
 /* The frame, as the connector would have sent it. */

@@ -322,7 +322,8 @@ enum link_wish {
  * phrase that says why it cannot be. */
 const char *core_wish(
     struct gateway *gw, enum link_wish wish, uint64_t cookie, const char *who);
-/* The host slept: links are dropped and dialled at once. */
+/* The host slept: links are dropped and dialled at once; agents slept, too, and
+ * have all their time again. */
 void core_slept(struct core *c);
 /* An operator stops the turn of a session: its agent gets interrupt_inbound,
  * all agents where none has it.  NULL, or why not. */

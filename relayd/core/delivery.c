@@ -506,6 +506,16 @@ delivery_ack(struct agent *a, struct span buffer_id)
 }
 
 void
+delivery_patience(struct agent *a)
+{
+	struct delivery *d;
+
+	TAILQ_FOREACH (d, &a->inflight, entry)
+		d->given = a->gw->core->now;
+	rearm_ack_timer(a);
+}
+
+void
 delivery_give_all(struct gateway *gw)
 {
 	struct agent *a;

@@ -142,6 +142,8 @@ void delivery_sync(struct gateway *gw);
 const char *delivery_ack(struct agent *a, struct span buffer_id);
 /* An agent can take events (again), or more of them. */
 void delivery_agent_ready(struct agent *a);
+/* Its time to acknowledge what it has begins anew. */
+void delivery_patience(struct agent *a);
 /* Its output queue has room again. */
 void delivery_give(struct agent *a);
 /* It takes no new events for now, but keeps those in flight. */

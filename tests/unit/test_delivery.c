@@ -309,6 +309,30 @@ test_ack_timeout_hands_events_on(void **state)
 	assert_true(holds(&b->in, "\"redelivered\":true"));
 }
 
+/* No time of theirs has passed: what one works on is not given to another. */
+static void
+test_agents_sleep_with_the_host(void **state)
+{
+	struct world *w = *state;
+	struct world_agent *a = world_agent(
+			       w, "{\"type\":\"hello\",\"ack_timeout\":5}"),
+			   *b = world_agent(w, NULL);
+
+	world_up(w);
+	world_event(w, "b1", "c1", "m1");
+	world_time(w, 4900);
+	w->now += 3600000;
+	core_now(w->c, w->now);
+	core_slept(w->c);
+	world_time(w, 4900);
+	assert_false(a->closed);
+	assert_false(b->closed);
+	world_time(w, 200);
+	assert_true(holds(&a->in, "no inbound_ack within 5 s"));
+	world_time(w, 30000);
+	assert_true(b->closed);
+}
+
 /* Events of half a megabyte until the link is not read any more. */
 static void
 flood(struct world *w)
@@ -463,6 +487,7 @@ main(void)
 	    WORLD_TEST(test_sessions_stick_and_load_is_shared),
 	    WORLD_TEST(test_no_agent_keeps_events_until_one_comes),
 	    WORLD_TEST(test_ack_timeout_hands_events_on),
+	    WORLD_TEST(test_agents_sleep_with_the_host),
 	    WORLD_TEST(test_pressure_stops_reading_the_link),
 	    WORLD_TEST(test_pressure_outlasts_the_connection),
 	    WORLD_TEST(test_above_the_ceiling_events_are_left),
