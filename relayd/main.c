@@ -250,13 +250,15 @@ tidy_fds(void)
 }
 
 /* Who started us may have blocked signals; a SIGHUP that comes before there is
- * a configuration to reload has nothing to say. */
+ * a configuration to reload has nothing to say; a limit on the size of files
+ * is to be told as an error of the file that meets it. */
 static void
 tidy_signals(void)
 {
 	sigset_t none;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -340,6 +342,8 @@ main(int argc, char *argv[])
 	if (argc > 2 && strcmp(argv[1], "-R") == 0)
 		return child_main(argc, argv);
 	tidy_fds();
+	/* Modes are set as they are to be; nobody may have taken our own. */
+	umask(077);
 	/* What is sealed could be mapped by who can take our descriptors: the
 	 * processes of our user, unless this forbids it. */
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

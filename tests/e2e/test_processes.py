@@ -65,6 +65,30 @@ def test_signals_blocked_by_who_started_it(make_relayd, connector,
     relayd.stop()
 
 
+@pytest.mark.parametrize("mask", ["0", "0777"])
+def test_the_umask_of_who_started_it(make_unprivileged, connector, mask):
+    """What it leaves behind when it is killed, it can use again."""
+    relayd = make_unprivileged().connect_to(connector)
+    relayd.before = ["/bin/sh", "-c", f'umask {mask}; exec "$@"', "sh"]
+    relayd.start(wait="connected")
+    lock = relayd.run / "relayd.lock"
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+    relayd.kill("supervisor")
+    relayd.wait_exit()
+    relayd.assert_gone()
+    relayd.start(wait="connected")
+
+
+def test_a_limit_on_the_size_of_files(make_relayd, connector):
+    """It is told as what it is."""
+    relayd = make_relayd().connect_to(connector)
+    relayd.before = ["/bin/sh", "-c", 'ulimit -f 100; exec "$@"', "sh"]
+    relayd.start()
+    assert relayd.wait_exit() == 1
+    assert "main.journal: cannot have " in relayd.log
+    assert "File too large" in relayd.log
+
+
 def test_a_port_that_went_is_closed_to_the_dialer(relayd, connector,
                                                   make_connector):
     config = relayd.config
