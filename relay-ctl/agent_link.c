@@ -284,7 +284,9 @@ link_writable(struct agent *a)
 	if (n >= 0) {
 		buf_drain(&a->out, (size_t)n);
 		a->written += (uint64_t)n;
-	} else if (errno != EAGAIN && errno != EINTR)
+	} else if (errno == EPIPE)
+		buf_reset(&a->out); /* why, is to be read before the end */
+	else if (errno != EAGAIN && errno != EINTR)
 		link_lost(a);
 }
 

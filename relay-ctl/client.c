@@ -123,7 +123,9 @@ client_write(struct client *c, struct span line, int wait_ms)
 		} else if (errno == EAGAIN) {
 			if (wait_for(c->fd, POLLOUT, until) == -1)
 				return CLIENT_SILENT;
-		} else if (errno != EINTR)
+		} else if (errno == EPIPE)
+			break; /* why, relayd may have said before it went */
+		else if (errno != EINTR)
 			return CLIENT_ENDED;
 	}
 	return CLIENT_OK;

@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from relay import TIMEOUT_S, until
+from relay import LineSocket, TIMEOUT_S, until
 
 ESC = "bad\x1b[31mred\x1b]0;title\x07\u009b1m\x7f\u202e\n"
 # What makes a terminal do something: controls, C1 as UTF-8 too.
@@ -468,3 +468,19 @@ def test_foreign_text_does_nothing_to_a_terminal(relayd, connector):
         assert text.startswith('{"ok"') or not TURNED.search(text)
     assert "\\x1b[31mred" in texts[0] and "\\x1b[31mred" in texts[5]
     agent.close()
+
+
+def test_who_has_too_many_connections_is_told(relayd):
+    """relayd refuses before it is asked, and closes: the request cannot be
+    sent, and the answer be read all the same."""
+    held = [LineSocket(relayd.run / "control.sock") for _ in range(16)]
+    for sock in held:
+        sock.send({"cmd": "status"})
+        assert sock.recv()["ok"]
+    for args in 2 * (["status"], ["show", "agents"], ["send", "c1", "x"],
+                     ["explain"], ["tap"]):
+        done = relayd.ctl(*args)
+        assert done.returncode == 1
+        assert "too many control connections" in done.stderr
+    for sock in held:
+        sock.close()

@@ -295,6 +295,17 @@ def test_example_shell(busy, eager):
     assert program.end() == 0 and program.told == HAPPY
 
 
+def test_who_is_turned_away_is_told_why(busy):
+    """relayd says it before it is greeted, and closes."""
+    agents = [busy.agent() for _ in range(32)]
+    for _ in range(8):
+        done = busy.ctl("agent", "--exec", "/bin/cat")
+        assert done.returncode == 1
+        assert "this user has 32 agents here" in done.stderr
+    for agent in agents:
+        agent.close()
+
+
 def test_example_python(busy, eager):
     program = Running(busy, [sys.executable, str(ROOT / "examples/agent.py"),
                              str(busy.agent_path())])
