@@ -34,6 +34,7 @@
 #define LOCK_TRIES 8
 /* NAME.journal.bad-YYYYMMDDTHHMMSS */
 #define FILE_NAME (LIMIT_NAME + 64)
+#define PATH_SIZE (LIMIT_PATH + FILE_NAME + 16)
 
 /* A file being opened. */
 struct opening {
@@ -161,6 +162,12 @@ lock_file(const struct opening *o, int fd)
 	return 0;
 }
 
+static int
+is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
 /* Whether the name still stands for what was opened. */
 static int
 is_there(const struct opening *o, int fd)
@@ -169,7 +176,7 @@ is_there(const struct opening *o, int fd)
 
 	return fstat(fd, &a) == 0 &&
 	    fstatat(o->dir, o->name, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+	    is_same(&a, &b);
 }
 
 /* Open and lock. */
@@ -493,14 +500,43 @@ sup_journal_keep(struct sup_journal *j, const struct conf_gateway *g)
 	    words[j->where], (unsigned long long)j->size);
 }
 
+static void
+full_path(char out[PATH_SIZE], const char *state, const char *name)
+{
+	char file[FILE_NAME];
+
+	file_name(file, name);
+	snprintf(out, PATH_SIZE, "%s/journal/%s", state, file);
+}
+
+void
+sup_journal_look(struct sup_journal *j, const char *state, const char *name)
+{
+	struct stat a, b;
+	char path[PATH_SIZE];
+	int there;
+
+	if (j->fd == -1 || j->where != JOURNAL_DISK || fstat(j->fd, &a) == -1)
+		return;
+	full_path(path, state, name);
+	there = lstat(path, &b) == 0 && is_same(&a, &b);
+	if (!there && !j->away)
+		log_err("journal", name,
+		    "%s was taken away while it is in use: what is in it will "
+		    "be gone when relayd ends; have agents take what waits "
+		    "(relay-ctl show gateways, relay-ctl requeue), then start "
+		    "relayd anew",
+		    path);
+	j->away = !there;
+}
+
 void
 sup_journal_close(
     struct sup_journal *j, const char *state, const char *name, int gone)
 {
-	char path[LIMIT_PATH + FILE_NAME + 16], file[FILE_NAME];
+	char path[PATH_SIZE];
 
-	file_name(file, name);
-	snprintf(path, sizeof(path), "%s/journal/%s", state, file);
+	full_path(path, state, name);
 	if (j->fd != -1 && j->where == JOURNAL_DISK) {
 		if (j->made && !j->kept)
 			unlink(path);

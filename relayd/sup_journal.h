@@ -16,6 +16,7 @@ struct sup_journal {
 	uint8_t open; /* what stands below was decided */
 	uint8_t made; /* the file was not there before */
 	uint8_t kept; /* lived by: its file is not taken away again */
+	uint8_t away; /* its file was found to be away */
 	enum conf_journal where; /* as configured when it was opened */
 	uint64_t asked;		 /* size as configured then */
 	uint64_t size;		 /* of what fd is of */
@@ -40,6 +41,9 @@ int sup_journal_room(const char *state, const struct conf_gateway *g,
 /* The gateway is lived by, with these settings: take over what can be, and say
  * in the log what has to wait until relayd is started anew. */
 void sup_journal_keep(struct sup_journal *j, const struct conf_gateway *g);
+/* Now and then: tell, once, that somebody took its file away. */
+void
+sup_journal_look(struct sup_journal *j, const char *state, const char *name);
 /* The gateway is no more.  Its file stays, and gone says so in the log; one
  * that was made for a gateway never lived by is removed. */
 void sup_journal_close(

@@ -341,6 +341,18 @@ sup_spawn(struct sup_child *c, const struct pipe_ops *ops, int *log_fd)
 	return 0;
 }
 
+/* What a signal means here. */
+static const char *
+meaning(int sig)
+{
+	if (sig == SIGSYS)
+		return " (by the kernel, for a system call it may not make)";
+	if (sig == SIGBUS)
+		return " (a journal's file was cut, or its disk is full or "
+		       "failing)";
+	return "";
+}
+
 const char *
 sup_spawn_words(int status, char *out, size_t cap)
 {
@@ -356,10 +368,7 @@ sup_spawn_words(int status, char *out, size_t cap)
 		sig = WTERMSIG(status);
 		abbrev = sigabbrev_np(sig);
 		snprintf(out, cap, "killed by signal SIG%s%s",
-		    abbrev == NULL ? "?" : abbrev,
-		    sig == SIGSYS ? " (by the kernel, for a system call it may "
-				    "not make)"
-				  : "");
+		    abbrev == NULL ? "?" : abbrev, meaning(sig));
 	} else
 		strlcpy(out, "ended in an unknown way", cap);
 	return out;

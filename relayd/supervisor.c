@@ -297,11 +297,23 @@ on_child(int sig, short what, void *arg)
 }
 
 static void
+look_at_journals(struct supervisor *s)
+{
+	unsigned i;
+
+	for (i = 0; i < LIMIT_GATEWAYS; i++)
+		if (sup_slot_used(&s->slots, i))
+			sup_journal_look(&s->slots.slot[i].journal,
+			    s->paths.state, s->slots.slot[i].name);
+}
+
+static void
 on_ping(int fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
 	sup_child_heartbeat(arg);
+	look_at_journals(arg);
 	log_fold_flush(0);
 }
 

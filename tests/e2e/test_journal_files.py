@@ -493,6 +493,33 @@ def test_a_file_that_was_cut_is_not_mapped(relayd):
     assert [kept.stat().st_size for kept in aside(relayd)] == [8 * KIB]
 
 
+def test_a_file_that_is_cut_in_use_is_named_by_the_signal(relayd, connector):
+    with relayd.agent():
+        os.truncate(journal(relayd), 8 * KIB)
+        connector.say("discord", "c1", "there is no page for it")
+        relayd.wait_log("event=exit .*SIGBUS .a journal's file was cut")
+
+
+def test_a_file_that_is_taken_away_in_use_is_told(relayd, connector):
+    """Once; all goes on, also with the next engine."""
+    path = journal(relayd)
+    path.rename(path.with_suffix(".elsewhere"))
+    said = " level=error .*gateway=main .*main.journal was taken away"
+    relayd.wait_log(said)
+    relayd.kill_and_wait("engine")
+    relayd.wait_state()
+    with relayd.agent() as agent:
+        connector.say("discord", "c1", "it works all the same")
+        agent.ack(agent.inbound("it works all the same"))
+        connector.wait_all_acked()
+    path.with_suffix(".elsewhere").rename(path)
+    assert len(re.findall(said, relayd.log)) == 1
+    relayd.stop()
+    mark = relayd.log_mark()
+    relayd.start(wait="connected")
+    assert not re.search("event=journal", "\n".join(relayd.lines[mark:]))
+
+
 # Reload.
 
 def is_locked(path):
