@@ -18,9 +18,9 @@
 struct fared {
 	struct check *k;
 	const char *name; /* of the configuration, or NULL */
-	char *state, *source, *lacks, *evidence, *phase, *why;
+	char *own, *state, *source, *lacks, *evidence, *phase, *why;
 	int code, http;
-	int64_t ago, handshake;
+	int64_t ago, handshake, age;
 	int usable, worked, off, revoked;
 };
 
@@ -37,6 +37,7 @@ read_one(struct fared *f, struct obj *g)
 {
 	struct obj o;
 
+	f->own = text(g, "name");
 	f->state = text(g, "state");
 	f->handshake = field_int(g, "last_handshake_s", -1);
 	f->off = field_true(g, "switched_off");
@@ -45,6 +46,7 @@ read_one(struct fared *f, struct obj *g)
 	f->lacks = text(&o, "reason");
 	f->usable = field_true(&o, "usable");
 	f->worked = field_true(&o, "worked");
+	f->age = field_int(&o, "age_s", -1);
 	f->revoked = obj_sub(&o, g, "revoked") == 0;
 	f->evidence = text(&o, "evidence");
 	f->ago = -1;
@@ -59,6 +61,7 @@ read_one(struct fared *f, struct obj *g)
 static void
 free_one(struct fared *f)
 {
+	free(f->own);
 	free(f->state);
 	free(f->source);
 	free(f->lacks);
@@ -70,6 +73,45 @@ free_one(struct fared *f)
 /* The connector's own refusals: by close code and by HTTP status. */
 #define CLOSE_REFUSED 4401
 #define HTTP_REFUSED  401
+
+/* It came after the last handshake: what that shows, it does not. */
+static int
+is_untried(const struct fared *f)
+{
+	return !f->worked && f->age >= 0 && f->handshake >= f->age;
+}
+
+/* A refusal of the credential that is there now. */
+static int
+is_refused(const struct fared *f)
+{
+	return strcmp(f->state, "connected") != 0 &&
+	    (f->code == CLOSE_REFUSED || f->http == HTTP_REFUSED) &&
+	    !(is_untried(f) && f->ago > f->age);
+}
+
+static void
+untried(struct fared *f)
+{
+	char age[OUT_AGE], shaken[OUT_AGE];
+
+	if (strcmp(f->state, "connected") == 0)
+		check_add(f->k, CHECK_WARN, C, f->name,
+		    "not tried yet (%s): it was taken %s ago, and this link's "
+		    "handshake, %s ago, was made with the one before it\n"
+		    "relay-ctl reconnect %s tries it, then relay-ctl check "
+		    "again",
+		    f->source, out_age(age, f->age),
+		    out_age(shaken, f->handshake), f->own);
+	else
+		check_add(f->k, CHECK_WARN, C, f->name,
+		    "not shown yet (%s): it was taken %s ago, and the last "
+		    "handshake, %s ago, was made with the one before it; now "
+		    "%s\nrelay-ctl reconnect %s tries it, then relay-ctl check "
+		    "again",
+		    f->source, out_age(age, f->age),
+		    out_age(shaken, f->handshake), f->state, f->own);
+}
 
 static void
 judge(struct fared *f)
@@ -89,16 +131,18 @@ judge(struct fared *f)
 		    "relay-ctl reload, or get one with relay-ctl enroll or "
 		    "relay-ctl import",
 		    f->source, f->lacks);
-	else if (strcmp(f->state, "connected") == 0)
-		check_add(k, CHECK_OK, C, f->name,
-		    "accepted (%s): connected, the handshake was %s ago",
-		    f->source, out_age(age, f->handshake));
-	else if (f->code == CLOSE_REFUSED || f->http == HTTP_REFUSED)
+	else if (is_refused(f))
 		check_add(k, CHECK_FAIL, C, f->name,
 		    "refused (%s) %s ago, code %d: %s\nsee relay-ctl explain: "
 		    "which credential it is, and whether it ever worked",
 		    f->source, out_age(age, f->ago),
 		    f->code != 0 ? f->code : f->http, f->why);
+	else if (is_untried(f))
+		untried(f);
+	else if (strcmp(f->state, "connected") == 0)
+		check_add(k, CHECK_OK, C, f->name,
+		    "accepted (%s): connected, the handshake was %s ago",
+		    f->source, out_age(age, f->handshake));
 	else if (f->handshake >= 0)
 		check_add(k, CHECK_OK, C, f->name,
 		    "accepted (%s): the last handshake was %s ago; now %s",

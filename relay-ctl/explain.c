@@ -183,6 +183,30 @@ put_history(const struct explain *e, const struct facts *f, int *n)
 	    f->attempt == 1 ? "attempt" : "attempts");
 }
 
+/* How it fared, as far as it was tried. */
+static void
+put_fared(const struct explain *e, const struct facts *f)
+{
+	char age[OUT_AGE];
+
+	if ((f->is & F_WORKED) != 0)
+		fprintf(e->f, "%s\n",
+		    (f->is & F_UNUSABLE) != 0 ? "one has worked"
+					      : "it has worked");
+	else if ((f->is & (F_OTHER | F_UNUSABLE)) != F_OTHER)
+		fprintf(e->f, "it never worked yet\n");
+	else if ((f->is & F_DIALS) != 0)
+		fprintf(e->f,
+		    "it never worked yet: the handshake %s ago was made with "
+		    "the one before it\n",
+		    out_age(age, f->shaken_s));
+	else
+		fprintf(e->f,
+		    "not tried yet: the handshake %s ago was made with the "
+		    "one before it; relay-ctl reconnect %s tries it\n",
+		    out_age(age, f->shaken_s), f->name);
+}
+
 static void
 put_credential(const struct explain *e, const struct facts *f, int *n)
 {
@@ -194,10 +218,8 @@ put_credential(const struct explain *e, const struct facts *f, int *n)
 		fprintf(e->f, ", none that can be used");
 	else if (f->cred_age_s >= 0)
 		fprintf(e->f, ", taken %s ago", out_age(age, f->cred_age_s));
-	fprintf(e->f, ", %s\n",
-	    (f->is & F_WORKED) == 0	    ? "it never worked yet"
-		: (f->is & F_UNUSABLE) != 0 ? "one has worked"
-					    : "it has worked");
+	fprintf(e->f, ", ");
+	put_fared(e, f);
 	if (f->lacks[0] != '\0' && strcmp(f->lacks, f->reason) != 0) {
 		put_label(e, n, "evidence");
 		fprintf(e->f, "%s\n", f->lacks);
@@ -282,7 +304,7 @@ put_evidence(const struct explain *e, const struct facts *f, enum layer at)
 		put_label(e, &n, "evidence");
 		fprintf(e->f, "%s\n", f->reason);
 	}
-	if (at == AT_CREDENTIAL || is_unauthorized(f))
+	if (at == AT_CREDENTIAL || is_unauthorized(f) || (f->is & F_OTHER) != 0)
 		put_credential(e, f, &n);
 	put_skew(e, f, &n);
 	if (!is_connected(f))

@@ -40,7 +40,8 @@ enum {
 	F_SKIPPED = 1 << 10,  /* not all identities are fronted */
 	F_PINNED = 1 << 11,   /* a secret is configured: enrolling is refused */
 	F_UNUSABLE = 1 << 12, /* there is no credential to be used */
-	F_PLAIN = 1 << 13     /* the URL asks for no TLS */
+	F_PLAIN = 1 << 13,    /* the URL asks for no TLS */
+	F_OTHER = 1 << 14     /* the last handshake was another credential's */
 };
 
 /* All texts are made safe for a terminal, and never NULL. */

@@ -97,6 +97,8 @@ read_credential(struct facts *f, struct obj *g)
 			f->is |= F_UNUSABLE;
 		if (field_true(&o, "worked"))
 			f->is |= F_WORKED;
+		else if (f->cred_age_s >= 0 && f->shaken_s >= f->cred_age_s)
+			f->is |= F_OTHER;
 	}
 	if (obj_sub(&o, g, "revoked") == 0) {
 		take(&f->evidence, field_str(&o, "evidence"));

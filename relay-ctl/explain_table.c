@@ -449,6 +449,11 @@ static const struct finding rows[] = {
 		"next dial's token may be refused",
 	.todo = "set this host's clock (timedatectl), or have the connector's "
 		"set"},
+    {.with = F_OTHER,
+	.without = F_UNUSABLE,
+	.what = "nothing fails yet, but the next dial uses a new credential "
+		"that was not tried so far",
+	.todo = "relay-ctl reconnect $g tries it now"},
     {.what = "nothing fails"},
 };
 

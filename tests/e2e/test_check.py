@@ -564,6 +564,41 @@ def test_a_credential_that_is_refused(make_relayd, connector):
     assert "4401" in fault["what"] and "ago" in fault["what"]
 
 
+def test_a_credential_that_was_not_tried(relayd, connector):
+    """The link that is up was made with the secret before it."""
+    text = "the next one"
+    connector.rotate(text, keep_s=3600)
+    relayd.write("main.secret", text + "\n", 0o600)
+    relayd.wait_gateway(lambda g: not g["credential"]["worked"],
+                        "to have another secret")
+    warning = check(relayd, code=0).one("credential", "warn")
+    assert warning["what"].startswith("not tried yet (file): it was taken ")
+    assert "relay-ctl reconnect main" in warning["todo"]
+    assert "not tried yet" in relayd.ctl("explain").stdout
+    assert relayd.ctl("reconnect", "main").returncode == 0
+    relayd.wait_gateway(lambda g: g["credential"]["worked"], "to be tried")
+    assert "accepted (file)" in check(relayd, code=0).one("credential",
+                                                          "ok")["what"]
+    assert "not tried yet" not in relayd.ctl("explain").stdout
+
+
+def test_a_credential_that_is_not_shown_yet(relayd, connector):
+    """What the one before it has shown is no evidence for it; one that was
+    refused is refused, whatever worked before."""
+    relayd.write("main.secret", "0" * 64 + "\n", 0o600)
+    relayd.wait_gateway(lambda g: not g["credential"]["worked"],
+                        "to have another secret")
+    connector.stop()
+    relayd.wait_state(state="retrying")
+    warning = check(relayd).one("credential", "warn")
+    assert warning["what"].startswith("not shown yet (file): ")
+    connector.start()
+    relayd.wait_gateway(lambda g: (g["last_failure"] or {}).get("code") == 4401,
+                        "to be refused", timeout=60)
+    assert check(relayd, code=1).one("credential", "fail")["what"].startswith(
+        "refused (file)")
+
+
 def test_a_credential_that_was_revoked(relayd, connector):
     connector.revoke()
     relayd.wait_state(state="disabled")

@@ -117,6 +117,35 @@ def test_a_credential_that_is_not_there_was_not_taken(rundir):
             in text)
 
 
+def other(**more):
+    """A gateway whose credential came after the last handshake."""
+    more.setdefault("last_handshake_s", 35)
+    return gateway(agents=[AGENT], credential={
+        "source": "file", "usable": True, "age_s": 2, "minted": 0,
+        "reason": None, "worked": False}, **more)
+
+
+def test_a_credential_that_was_not_tried(rundir):
+    text = told(rundir, "explain", other())
+    assert "nothing fails yet, but the next dial uses a new credential" in text
+    assert ("credential: file, taken 2s ago, not tried yet: the handshake 35s "
+            "ago was made with the one before it; relay-ctl reconnect main "
+            "tries it\n") in text
+    assert "you can   relay-ctl reconnect main tries it now" in text
+
+
+def test_a_credential_that_was_tried(rundir):
+    """That of a link which was made with it is not told of, nor one that has
+    worked: relay-authd tells of it anew after its own restart."""
+    for doc in (other(last_handshake_s=1), gateway(
+            agents=[AGENT], last_handshake_s=35, credential={
+                "source": "file", "usable": True, "age_s": 2, "reason": None,
+                "worked": True})):
+        text = told(rundir, "explain", doc)
+        assert "trouble   nothing fails\n" in text
+        assert "credential:" not in text
+
+
 # Of a gateway that is well.
 
 def test_the_last_failure_of_a_link_that_is_up_again(rundir):

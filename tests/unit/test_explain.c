@@ -156,6 +156,16 @@ static const struct {
     {CONNECTED("\"agents\":[" AGENT("") "],\"identities\":[{\"skipped\":"
 					"null},{\"skipped\":\"x\"}]"),
 	AT_CONFIGURATION, "not for all"},
+    /* Newer than the handshake, and it did not work so far. */
+    {CONNECTED("\"last_handshake_s\":9,\"credential\":{\"age_s\":2},"
+	       "\"agents\":[" AGENT("") "]"),
+	AT_NOTHING, "was not tried"},
+    {CONNECTED("\"last_handshake_s\":9,\"credential\":{\"age_s\":2,"
+	       "\"worked\":true},\"agents\":[" AGENT("") "]"),
+	AT_NOTHING, "nothing fails"},
+    {CONNECTED("\"last_handshake_s\":2,\"credential\":{\"age_s\":9},"
+	       "\"agents\":[" AGENT("") "]"),
+	AT_NOTHING, "nothing fails"},
     /* What failed before says nothing of a link that is up. */
     {CONNECTED("\"agents\":[" AGENT("") "]," FAILURE("name", "x", "")),
 	AT_NOTHING, "nothing fails"},
