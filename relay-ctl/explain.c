@@ -177,8 +177,11 @@ put_history(const struct explain *e, const struct facts *f, int *n)
 	if (f->shaken_s < 0)
 		fprintf(e->f, "never connected since relayd's engine started");
 	else
-		fprintf(e->f, "the last handshake was %s ago",
-		    out_age(age, f->shaken_s));
+		fprintf(e->f, "the last handshake was %s ago%s",
+		    out_age(age, f->shaken_s),
+		    (f->is & F_OTHER) != 0 ? ", with the credential before "
+					     "this one"
+					   : "");
 	fprintf(e->f, "; %" PRId64 " %s since it was healthy\n", f->attempt,
 	    f->attempt == 1 ? "attempt" : "attempts");
 }

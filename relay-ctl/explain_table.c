@@ -72,6 +72,16 @@ static const struct finding rows[] = {
 	.todo = "compare this host's clock with the connector's; that ends by "
 		"itself when a fresh token is taken"},
     {.code = 4401,
+	.with = F_DIALS | F_FAILED | F_PINNED | F_OTHER,
+	.layer = AT_CREDENTIAL,
+	.what = "the connector does not take this credential, and took the "
+		"one before it",
+	.next = AGAIN,
+	.todo = "see that the new secret is the connector's for this gateway "
+		"(relay-ctl show credentials $g); a secret file that is "
+		"changed is taken by itself: relay-ctl show config $g names "
+		"it"},
+    {.code = 4401,
 	.with = F_DIALS | F_FAILED | F_PINNED,
 	.without = F_WORKED,
 	.layer = AT_CREDENTIAL,
@@ -80,7 +90,8 @@ static const struct finding rows[] = {
 	.next = AGAIN,
 	.todo = "see that id and secret are the connector's for this gateway "
 		"(relay-ctl show credentials $g); a secret file that is "
-		"changed is taken by itself"},
+		"changed is taken by itself: relay-ctl show config $g names "
+		"it"},
     {.code = 4401,
 	.with = F_DIALS | F_FAILED,
 	.without = F_WORKED,

@@ -134,6 +134,21 @@ def test_a_credential_that_was_not_tried(rundir):
     assert "you can   relay-ctl reconnect main tries it now" in text
 
 
+def test_another_credential_than_the_one_that_worked(rundir):
+    """"It has never worked" beside a handshake is no contradiction, and the
+    file is named by where it stands."""
+    doc = other(state="retrying", attempt=1, last_failure=REFUSED,
+                reason="credential refused; it has never worked")
+    doc["agents"] = []
+    text = told(rundir, "explain", doc)
+    assert ("credential: file, taken 2s ago, it never worked yet: the "
+            "handshake 35s ago was made with the one before it\n") in text
+    assert "relay-ctl show config main names it" in text
+    assert "credential, and took the one before it" in text
+    assert "the last handshake was 35s ago, with the credential before this" \
+        in text
+
+
 def test_a_credential_that_was_tried(rundir):
     """That of a link which was made with it is not told of, nor one that has
     worked: relay-authd tells of it anew after its own restart."""

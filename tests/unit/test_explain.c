@@ -50,6 +50,10 @@ static const struct {
     {"{\"state\":\"unprovisioned\"" PINNED "}", AT_CREDENTIAL, "no credential"},
     {RETRYING(FAILURE("handshake", "x", ",\"code\":4401") PINNED),
 	AT_CREDENTIAL, "never did"},
+    {RETRYING(FAILURE("handshake", "x",
+	 ",\"code\":4401") ",\"last_handshake_s\":9,\"credential\":"
+			   "{\"source\":\"file\",\"age_s\":4}"),
+	AT_CREDENTIAL, "took the one before it"},
     {"{\"state\":\"dormant\"}", AT_NOTHING, "suspend"},
     {"{\"state\":\"idle\",\"reason\":\"as uid 0 asked\"}", AT_NOTHING,
 	"as asked"},
