@@ -85,4 +85,9 @@ void check_kernel(struct check *k);
 void check_links(struct check *k); /* name, connect, certificate, clock */
 void check_credentials(struct check *k);
 
+/* The steps of one gateway's connector; and of its token URL, as far as the
+ * certificate: what asked for more would want a token. */
+void check_connector(struct check *k, const struct conf_gateway *g);
+void check_token_url(struct check *k, const struct conf_gateway *g);
+
 #endif

@@ -81,6 +81,7 @@ struct check_visit {
 	int proxy;	    /* a tunnel is wanted; its second input may hold
 			     * user:password */
 	char userpass[512]; /* or they stand here */
+	int untimed;	    /* nobody is asked for the time */
 	const char *name;   /* that the certificate must bear */
 	const char *label;  /* of the CA bundle, its third input */
 };

@@ -30,10 +30,12 @@
 /* The last second of year 9999, where dates of certificates and of HTTP end. */
 #define TIME_MAX 253402300799
 
-/* The way to one gateway's connector. */
+/* The way to one gateway's connector, or to its token URL: then the gateway is
+ * one whose url that is. */
 struct way {
 	struct check *k;
 	const struct conf_gateway *g;
+	int idp;
 	struct check_find find;	  /* where a connection goes: maybe a proxy's */
 	struct check_visit visit; /* and where it is meant to end */
 	const char *proxy;	  /* "its proxy", or the variable; NULL */
@@ -44,14 +46,15 @@ struct way {
 	enum check_step done;	/* how far it came */
 };
 
-#define OK(w, step, ...) \
-	check_add((w)->k, CHECK_OK, step, (w)->g->name, __VA_ARGS__)
-#define WARN(w, step, ...) \
-	check_add((w)->k, CHECK_WARN, step, (w)->g->name, __VA_ARGS__)
-#define FAIL(w, step, ...) \
-	check_add((w)->k, CHECK_FAIL, step, (w)->g->name, __VA_ARGS__)
-#define SKIP(w, step, ...) \
-	check_add((w)->k, CHECK_SKIP, step, (w)->g->name, __VA_ARGS__)
+/* Formats stand here literally, so that all of their text is ours. */
+#define ADD(w, r, step, ...)                                 \
+	((w)->idp ? check_add((w)->k, r, step, (w)->g->name, \
+			"token URL: " __VA_ARGS__)           \
+		  : check_add((w)->k, r, step, (w)->g->name, __VA_ARGS__))
+#define OK(w, step, ...)   ADD(w, CHECK_OK, step, __VA_ARGS__)
+#define WARN(w, step, ...) ADD(w, CHECK_WARN, step, __VA_ARGS__)
+#define FAIL(w, step, ...) ADD(w, CHECK_FAIL, step, __VA_ARGS__)
+#define SKIP(w, step, ...) ADD(w, CHECK_SKIP, step, __VA_ARGS__)
 
 /* The proxy. */
 
@@ -191,14 +194,19 @@ step_name(struct way *w, const struct check_found *found, int got)
 		    found->gai == EAI_SYSTEM ? strerror(found->err)
 			: found->gai != 0    ? gai_strerror(found->gai)
 					     : "no address that can be used",
-		    w->proxy == NULL ? "url" : "proxy", host);
+		    w->proxy != NULL ? "proxy"
+			: w->idp     ? "identity_token.oidc.url"
+				     : "url",
+		    host);
 	return got == 1 && found->n > 0 ? 0 : -1;
 }
 
 static int
 step_connect(struct way *w, const struct check_found *found, int got)
 {
-	const char *what = w->proxy == NULL ? "the connector" : "the proxy";
+	const char *what = w->proxy != NULL ? "the proxy"
+	    : w->idp			    ? "what gives tokens"
+					    : "the connector";
 
 	if (got == 1 && w->from != -1) {
 		if (w->proxy == NULL)
@@ -275,27 +283,38 @@ step_tunnel(struct way *w, struct check_child *c)
 	return -1;
 }
 
-/* What a person can do when a certificate is not accepted. */
+#define EXPIRED                                                              \
+	"look at this host's clock (date); if it is right, the certificate " \
+	"must be renewed by who runs "
+#define EARLY "set this host's clock (timedatectl)"
+
+/* What a person can do when a certificate is not accepted: the connector's, and
+ * the token URL's. */
 static const struct {
 	int verify;
-	const char *todo;
+	const char *todo[2];
 } todos[] = {
     {X509_V_ERR_HOSTNAME_MISMATCH,
-	"put a name that is in it into the gateway's url, or into "
-	"tls.server_name"},
+	{"put a name that is in it into the gateway's url, or into "
+	 "tls.server_name",
+	    "put a name that is in it into identity_token.oidc.url"}},
     {X509_V_ERR_IP_ADDRESS_MISMATCH,
-	"put a name that is in it into the gateway's url, or into "
-	"tls.server_name"},
+	{"put a name that is in it into the gateway's url, or into "
+	 "tls.server_name",
+	    "put a name that is in it into identity_token.oidc.url"}},
     {X509_V_ERR_CERT_HAS_EXPIRED,
-	"look at this host's clock (date); if it is right, the certificate "
-	"must be renewed by who runs the connector"},
-    {X509_V_ERR_CERT_NOT_YET_VALID, "set this host's clock (timedatectl)"},
+	{EXPIRED "the connector", EXPIRED "what gives tokens"}},
+    {X509_V_ERR_CERT_NOT_YET_VALID, {EARLY, EARLY}},
     {X509_V_OK,
-	"check scheme and port of the gateway's url: what listens there may "
-	"speak something else"},
+	{"check scheme and port of the gateway's url: what listens there may "
+	 "speak something else",
+	    "check scheme and port of identity_token.oidc.url: what listens "
+	    "there may speak something else"}},
     {-1,
-	"if it is a private authority's, name its file in the gateway's "
-	"tls.ca_file; if not, do not trust this network"},
+	{"if it is a private authority's, name its file in the gateway's "
+	 "tls.ca_file; if not, do not trust this network",
+	    "if it is a private authority's, add it to the system's "
+	    "(update-ca-certificates); if not, do not trust this network"}},
 };
 
 static void
@@ -303,13 +322,15 @@ put_distrust(struct way *w, const struct check_peer *p)
 {
 	char until[32] = "?";
 	time_t end = (time_t)p->not_after;
+	const char *todo;
 	struct tm tm;
 	size_t i = 0;
 
 	while (todos[i].verify != -1 && todos[i].verify != p->verify)
 		i++;
+	todo = todos[i].todo[w->idp];
 	if (p->verify == X509_V_OK) {
-		FAIL(w, STEP_CERTIFICATE, "%s\n%s", p->why, todos[i].todo);
+		FAIL(w, STEP_CERTIFICATE, "%s\n%s", p->why, todo);
 		return;
 	}
 	if (gmtime_r(&end, &tm) != NULL)
@@ -318,7 +339,7 @@ put_distrust(struct way *w, const struct check_peer *p)
 	    "%s; wanted: %s; it is for: %s; issued by: %s; the certificate "
 	    "that failed, %s, ends %s\n%s",
 	    p->why, w->visit.name, p->names[0] == '\0' ? "(no name)" : p->names,
-	    p->issuer, p->ends, until, todos[i].todo);
+	    p->issuer, p->ends, until, todo);
 }
 
 static int
@@ -342,8 +363,9 @@ step_certificate(struct way *w, struct check_child *c)
 	if (days < LIFE_DAYS)
 		WARN(w, STEP_CERTIFICATE,
 		    "verified for %s, but %s ends in %d days (%s); issued by "
-		    "%s\nhave who runs the connector renew it",
-		    w->visit.name, p.ends, days, day, p.issuer);
+		    "%s\nhave who runs %s renew it",
+		    w->visit.name, p.ends, days, day, p.issuer,
+		    w->idp ? "what gives tokens" : "the connector");
 	else
 		OK(w, STEP_CERTIFICATE,
 		    "verified for %s by %s, good for %d days (%s), %s",
@@ -439,9 +461,10 @@ visit(struct way *w)
 		goto end;
 	w->done = STEP_CERTIFICATE;
 	if (!w->visit.to.tls)
-		SKIP(w, STEP_CERTIFICATE,
-		    "no TLS: the gateway's url is without it");
+		SKIP(w, STEP_CERTIFICATE, "no TLS: the url is without it");
 	else if (step_certificate(w, &c) == -1)
+		goto end;
+	if (w->idp)
 		goto end;
 	w->done = STEP_CLOCK;
 	step_clock(w, &c);
@@ -483,11 +506,13 @@ close_one(int fd)
 		close(fd);
 }
 
-/* All steps of one gateway; those that its failures leave are skipped. */
+/* All steps; those that failures leave are skipped. */
 static void
-follow(struct check *k, const struct conf_gateway *g)
+follow(struct check *k, const struct conf_gateway *g, int idp)
 {
-	struct way w = {.k = k, .g = g, .from = -1, .userpass = -1, .ca = -1};
+	const enum check_step last = idp ? STEP_CERTIFICATE : STEP_CLOCK;
+	struct way w = {
+	    .k = k, .g = g, .idp = idp, .from = -1, .userpass = -1, .ca = -1};
 	const char *name = g->tls.server_name;
 	char host[URL_HOST_MAX + 1];
 	size_t n;
@@ -503,10 +528,11 @@ follow(struct check *k, const struct conf_gateway *g)
 	w.visit.name = host;
 	w.visit.label = w.label;
 	w.visit.proxy = w.proxy != NULL;
+	w.visit.untimed = idp;
 	userinfo_of_env(&w);
 	if (w.from != -1 && open_files(&w) == 0)
 		visit(&w);
-	for (; w.done < STEP_CLOCK; w.done++)
+	for (; w.done < last; w.done++)
 		SKIP(&w, w.done + 1, "a step before it failed");
 	explicit_bzero(w.visit.userpass, sizeof(w.visit.userpass));
 	close_one(w.from);
@@ -514,61 +540,20 @@ follow(struct check *k, const struct conf_gateway *g)
 	close_one(w.ca);
 }
 
-/* Whether two gateways have the same way to the same connector. */
-static int
-same_text(const char *a, const char *b)
+void
+check_connector(struct check *k, const struct conf_gateway *g)
 {
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-static int
-same_way(const struct conf_gateway *a, const struct conf_gateway *b)
-{
-	return strcmp(a->url_text, b->url_text) == 0 &&
-	    same_text(a->tls.ca_file, b->tls.ca_file) &&
-	    same_text(a->tls.server_name, b->tls.server_name) &&
-	    a->proxy.set == b->proxy.set &&
-	    strcmp(a->proxy.url.authority, b->proxy.url.authority) == 0 &&
-	    same_text(a->proxy.credentials_file, b->proxy.credentials_file);
-}
-
-/* What was found for a gateway holds for another one too. */
-static void
-copy(struct check *k, const struct conf_gateway *from,
-    const struct conf_gateway *to)
-{
-	const size_t n = k->n;
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		if (k->finding[i].gateway == from->name &&
-		    k->finding[i].step >= STEP_NAME &&
-		    k->finding[i].step <= STEP_CLOCK)
-			check_copy(k, i, to->name);
+	follow(k, g, 0);
 }
 
 void
-check_links(struct check *k)
+check_token_url(struct check *k, const struct conf_gateway *g)
 {
-	const struct conf *c = k->conf;
-	size_t i, j;
+	struct conf_gateway idp = *g;
 
-	if (c == NULL) {
-		check_add(k, CHECK_SKIP, STEP_NAME, NULL,
-		    "name, connection, certificate and clock: where the "
-		    "connectors are, the configuration would say");
-		return;
-	}
-	for (i = 0; i < c->ngateway; i++) {
-		if (k->only != NULL && strcmp(c->gateway[i].name, k->only) != 0)
-			continue;
-		for (j = 0; j < i; j++)
-			if (k->only == NULL &&
-			    same_way(&c->gateway[j], &c->gateway[i]))
-				break;
-		if (j < i)
-			copy(k, &c->gateway[j], &c->gateway[i]);
-		else
-			follow(k, &c->gateway[i]);
-	}
+	idp.url = g->token.oidc;
+	idp.tls.ca_file = idp.tls.server_name = NULL;
+	if (!idp.url.tls)
+		idp.proxy.set = 0;
+	follow(k, &idp, 1);
 }

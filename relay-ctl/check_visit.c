@@ -397,5 +397,6 @@ check_visit(const void *arg)
 		tunnel(&w);
 	if (w.v->to.tls)
 		handshake(&w);
-	ask_time(&w);
+	if (!w.v->untimed)
+		ask_time(&w);
 }

@@ -12,6 +12,7 @@ import subprocess
 
 import pytest
 
+from issued import trust_system
 from proxy import Proxy
 from relay import Daemon, TIMEOUT_S, until
 
@@ -537,6 +538,70 @@ def test_the_environments_proxy(make_relayd, connector):
         relayd.env.update({"no_proxy": "", "https_proxy": "socks5://x"})
         assert "only http://" in at_rest(relayd, code=1).one("name",
                                                              "fail")["what"]
+
+
+# Token URLs.
+
+def by_token_url(relayd, connector, url, name="main", **more):
+    trust_system(relayd, connector)
+    return relayd.add_gateway(connector, name, identity_token={
+        "oidc": {"url": url}}, **more)
+
+
+def of_token_url(found):
+    """{step: (result, what)} of the token URL's findings."""
+    told = [f for f in found if f["what"].startswith("token URL: ")]
+    steps = {f["check"]: (f["result"], f["what"], f["todo"]) for f in told}
+    assert len(steps) == len(told), told
+    return steps
+
+
+def test_a_token_url(make_relayd, connector):
+    relayd = by_token_url(make_relayd(), connector,
+                          f"{connector.http_url}/idp/metadata")
+    before = len(connector.state.requests)
+    steps = of_token_url(at_rest(relayd, code=0))
+    assert {name: step[0] for name, step in steps.items()} == {
+        "name": "ok", "connect": "ok", "certificate": "ok"}
+    # The connector was asked for its time, here it is the same host.
+    assert len(connector.state.requests) == before + 1
+
+
+@pytest.mark.parametrize("url, step, word, todo", [
+    ("https://no-such-host.invalid/t", "name", "no-such-host.invalid",
+     "identity_token.oidc.url"),
+    ("https://127.0.0.1:1/t", "connect", "refused", "what gives tokens"),
+    (None, "certificate", "does not speak TLS", "identity_token.oidc.url"),
+])
+def test_a_token_url_that_leads_nowhere(make_relayd, make_connector, connector,
+                                        url, step, word, todo):
+    if url is None:
+        url = f"https://127.0.0.1:{make_connector(tls=None).port}/t"
+    relayd = by_token_url(make_relayd(), connector, url)
+    steps = of_token_url(at_rest(relayd, code=1))
+    assert steps[step][0] == "fail"
+    assert word in steps[step][1] and todo in steps[step][2]
+    later = ("name", "connect", "certificate")
+    later = later[later.index(step) + 1:]
+    assert [steps[name][0] for name in later] == ["skip"] * len(later)
+    assert "clock" not in steps
+
+
+def test_a_token_url_that_a_pinned_secret_makes_idle(make_relayd, connector):
+    relayd = make_relayd().connect_to(connector, identity_token={
+        "oidc": {"url": "https://no-such-host.invalid/t"}})
+    assert not of_token_url(at_rest(relayd, code=0))
+
+
+def test_a_token_url_of_several_gateways(make_relayd, connector):
+    url = f"{connector.http_url}/idp/metadata"
+    relayd = by_token_url(make_relayd(), connector, url)
+    by_token_url(relayd, connector, url, "other", id="gw-b")
+    found = at_rest(relayd, code=0)
+    for step in ("name", "connect", "certificate"):
+        told = [f for f in found.of(step, "ok") if "token URL" in f["what"]]
+        assert [f["gateway"] for f in told] == ["main", "other"]
+    assert len(found.of("clock")) == 2
 
 
 def test_gateways_of_one_connector_are_tried_once(make_relayd, connector):
