@@ -294,11 +294,10 @@ turn_result(struct agent *a, struct obj *line)
 	obj_sub(&result, line, "result");
 	if (!field_true(&result, "success")) {
 		error = out_safe(field_str(&result, "error"));
-		snprintf(text, sizeof(text), "the answer %s: %s%s",
+		snprintf(text, sizeof(text), "the answer %s: %s",
 		    field_true(&result, "ambiguous")
 			? "may not have been delivered, and is not repeated"
 			: "was not delivered",
-		    client_says(&result),
 		    error == NULL || error[0] == '\0' ? "no reason given"
 						      : error);
 		free(error);

@@ -232,23 +232,12 @@ client_ask(struct client *c, const struct ctl *ctl, struct buf *req,
 	return r;
 }
 
-const char *
-client_says(struct obj *result)
-{
-	/* relayd's own answers say how far a request came. */
-	if (field_str(result, "error").len == 0 ||
-	    field_true(result, "ambiguous") ||
-	    span_eq(field_raw(result, "sent"), SPAN_LIT("false")))
-		return "";
-	return "the connector says: ";
-}
-
 int
 client_refused(const struct client *c, const struct ctl *ctl, struct span reply)
 {
 	struct span error;
-	struct obj o, result;
-	const char *says = "";
+	struct obj o;
+	int theirs;
 	char *safe;
 
 	if (obj_parse(&o, reply) == -1) {
@@ -261,9 +250,9 @@ client_refused(const struct client *c, const struct ctl *ctl, struct span reply)
 	}
 	error = field_str(&o, "error");
 	safe = out_safe(error.p == NULL ? SPAN_LIT("refused") : error);
-	if (obj_sub(&result, &o, "result") == 0)
-		says = client_says(&result);
-	ctl_warn("%s%s", says, safe == NULL ? "refused" : safe);
+	theirs = span_eq(field_str(&o, "by"), SPAN_LIT("connector"));
+	ctl_warn("%s%s", theirs ? "the connector says: " : "",
+	    safe == NULL ? "refused" : safe);
 	free(safe);
 	return CTL_FAILED;
 }

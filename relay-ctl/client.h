@@ -8,7 +8,6 @@
 
 #include "buf.h"
 #include "ctl.h"
-#include "field.h"
 #include "span.h"
 
 /* Milliseconds until a reply is given up. */
@@ -79,10 +78,6 @@ int client_do(struct client *c, const struct ctl *ctl, struct buf *req,
  * Returns the exit status. */
 int client_refused(
     const struct client *c, const struct ctl *ctl, struct span reply);
-
-/* What stands before the error of a request's result: whose words these are,
- * unless relayd's own.  A static string. */
-const char *client_says(struct obj *result);
 
 /* Say on standard error why there is no reply, and what to do.  Returns the
  * exit status. */

@@ -15,8 +15,8 @@ int control_listen(struct control *c, enum listener_kind kind, int fd);
 
 /* From the engine's core_io and pipes. */
 void control_state_changed(struct control *c, struct engine_gw *eg);
-void
-control_send_result(struct control *c, uint64_t cookie, struct span result);
+void control_send_result(
+    struct control *c, uint64_t cookie, int theirs, struct span result);
 /* What was asked of a link was done; or not, and why. */
 void control_wish_done(struct control *c, uint64_t cookie, const char *error);
 void control_tap(struct control *c, struct engine_gw *eg, enum tap_dir dir,

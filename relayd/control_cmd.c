@@ -308,7 +308,8 @@ run_send(struct request *r)
 }
 
 void
-control_send_result(struct control *ct, uint64_t cookie, struct span result)
+control_send_result(
+    struct control *ct, uint64_t cookie, int theirs, struct span result)
 {
 	struct client *c = client_answered(ct, cookie);
 	struct json_doc doc;
@@ -330,11 +331,14 @@ control_send_result(struct control *ct, uint64_t cookie, struct span result)
 	else {
 		error = json_str(&doc, json_get(&doc, JSON_ROOT, "error"),
 		    scratch, sizeof(scratch));
+		theirs = theirs && error.p != NULL;
 		if (error.p == NULL)
 			error = SPAN_LIT("failed, without a reason");
 		control_begin(c, 0);
 		json_put_member_str(&c->out, "code", SPAN_LIT("failed"));
 		json_put_member_str(&c->out, "error", error);
+		json_put_member_str(&c->out, "by",
+		    theirs ? SPAN_LIT("connector") : SPAN_LIT("relayd"));
 	}
 	json_put_key(&c->out, "result");
 	status_put_json(&c->out, result);

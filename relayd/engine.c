@@ -158,11 +158,11 @@ state_changed(void *arg, struct gateway *gw)
 }
 
 static void
-send_result(void *arg, uint64_t cookie, struct span result)
+send_result(void *arg, uint64_t cookie, int theirs, struct span result)
 {
 	struct engine *e = arg;
 
-	control_send_result(e->control, cookie, result);
+	control_send_result(e->control, cookie, theirs, result);
 }
 
 static void

@@ -60,10 +60,11 @@ idle_fared(void *arg, struct gateway *gw, enum fared what, const char *text)
 }
 
 static inline void
-idle_result(void *arg, uint64_t cookie, struct span result)
+idle_result(void *arg, uint64_t cookie, int theirs, struct span result)
 {
 	(void)arg;
 	(void)cookie;
+	(void)theirs;
 	(void)result;
 }
 

@@ -90,8 +90,10 @@ struct core_io {
 	 * text is visible as it is. */
 	void (*fared)(
 	    void *arg, struct gateway *gw, enum fared what, const char *text);
-	/* The answer to core_send: JSON of the result. */
-	void (*send_result)(void *arg, uint64_t cookie, struct span result);
+	/* The answer to core_send: JSON of the result; theirs: it is the
+	 * connector's, not our own for want of one. */
+	void (*send_result)(
+	    void *arg, uint64_t cookie, int theirs, struct span result);
 	/* Something worth a log line (the world limits the rate).  text may
 	 * hold foreign bytes. */
 	void (*remark)(void *arg, struct gateway *gw, int level,

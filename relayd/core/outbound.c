@@ -75,9 +75,10 @@ answer_agent(struct agent *a, struct span rid, struct span result)
 	(void)agent_line(a, piece, 5);
 }
 
-/* The answer, to whom it belongs; the request is over. */
+/* The answer, the connector's or our own, to whom it belongs; the request is
+ * over. */
 static void
-answer(struct gateway *gw, struct outbound *o, struct span result)
+answer(struct gateway *gw, struct outbound *o, int theirs, struct span result)
 {
 	struct core *c = gw->core;
 
@@ -85,11 +86,11 @@ answer(struct gateway *gw, struct outbound *o, struct span result)
 		answer_agent(
 		    o->agent, (struct span){o->data, o->ridlen}, result);
 	else if (o->cookie != 0)
-		c->io->send_result(c->arg, o->cookie, result);
+		c->io->send_result(c->arg, o->cookie, theirs, result);
 	outbound_drop(gw, o);
 }
 
-/* An answer of our own: either nobody knows, or it was not sent. */
+/* An answer of our own. */
 static void
 put_failure(struct buf *b, const char *error, int ambiguous)
 {
@@ -98,8 +99,6 @@ put_failure(struct buf *b, const char *error, int ambiguous)
 	json_put_member_str(b, "error", span_str(error));
 	if (ambiguous)
 		json_put_member_bool(b, "ambiguous", 1);
-	else
-		json_put_member_bool(b, "sent", 0);
 	(void)buf_add(b, "}", 1);
 }
 
@@ -113,7 +112,7 @@ fail(struct gateway *gw, struct outbound *o, const char *error, int ambiguous)
 		gw->count.outbound_ambiguous++;
 	else
 		gw->count.outbound_failed++;
-	answer(gw, o, buf_span(b));
+	answer(gw, o, 0, buf_span(b));
 }
 
 void
@@ -330,7 +329,7 @@ pass(struct gateway *gw, struct outbound *o, int result)
 		gw->count.outbound_ok++;
 	else
 		gw->count.outbound_failed++;
-	answer(gw, o, raw);
+	answer(gw, o, 1, raw);
 }
 
 void

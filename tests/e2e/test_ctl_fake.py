@@ -360,17 +360,11 @@ def test_send_failed(rundir):
 
 @pytest.mark.parametrize("args", [
     ("send", "c1", "x"), ("action", "main", '{"op":"send"}')])
-@pytest.mark.parametrize("result, its", [
-    ({"error": "it is so"}, True), ({}, False), ({"error": ""}, False),
-    ({"error": "it is so", "ambiguous": True}, False),
-    ({"error": "it is so", "sent": False}, False),
-    (None, False),
-])
-def test_whose_words_they_are(rundir, args, result, its):
+@pytest.mark.parametrize("by, its", [
+    ({"by": "connector"}, True), ({"by": "relayd"}, False), ({}, False)])
+def test_whose_words_they_are(rundir, args, by, its):
     """A connector's are told from relayd's own."""
-    failed = {"ok": False, "code": "failed", "error": "it is so"}
-    if result is not None:
-        failed["result"] = {"success": False, **result}
+    failed = {"ok": False, "code": "failed", "error": "it is so", **by}
     with serving(rundir / "control.sock", answering(failed)):
         done = run(rundir, *args)
     assert done.returncode == 1

@@ -88,11 +88,12 @@ on_state(void *arg, struct gateway *gw)
 }
 
 static void
-on_result(void *arg, uint64_t cookie, struct span result)
+on_result(void *arg, uint64_t cookie, int theirs, struct span result)
 {
 	struct json_doc doc;
 	struct world *w = arg;
 
+	(void)theirs;
 	CHECK(json_parse(&doc, result.p, result.len, 1) == 0);
 	CHECK(cookie >= 1 && cookie <= w->nrequest);
 	CHECK(w->request[cookie - 1].operator);

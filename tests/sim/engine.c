@@ -174,11 +174,12 @@ on_state(void *arg, struct gateway *gw)
 }
 
 static void
-on_result(void *arg, uint64_t cookie, struct span result)
+on_result(void *arg, uint64_t cookie, int theirs, struct span result)
 {
 	struct world *w = arg;
 	struct json_doc doc;
 
+	(void)theirs;
 	(void)json_parse(&doc, result.p, result.len, 1);
 	request_answered(w, (unsigned)cookie - 1, &doc, JSON_ROOT);
 }

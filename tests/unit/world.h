@@ -59,6 +59,7 @@ struct world {
 	struct ws_decoder dec;
 	struct buf raw;
 	struct buf result; /* of the operator's send */
+	int result_theirs; /* the connector gave it */
 	struct world_agent agent[WORLD_AGENTS];
 	int nagent;
 	struct journal_memory journal;
@@ -179,11 +180,12 @@ w_state(void *arg, struct gateway *gw)
 	(void)snprintf(w->state, sizeof(w->state), "%s", link_public(gw));
 }
 static inline void
-w_result(void *arg, uint64_t cookie, struct span r)
+w_result(void *arg, uint64_t cookie, int theirs, struct span r)
 {
 	struct world *w = arg;
 
 	assert_int_equal(cookie, 77);
+	w->result_theirs = theirs;
 	buf_reset(&w->result);
 	assert_int_equal(buf_adds(&w->result, r), 0);
 }
