@@ -109,6 +109,8 @@ run(struct serve *s, int fd)
 		ctl_warn("no memory");
 		return CTL_FAILED;
 	}
+	if (serve_user_leave_root(s->ctl) == -1)
+		return CTL_FAILED;
 	shut_in();
 	log_info("listening", NULL, "%s: %s", serve_name(s, name),
 	    s->loopback ? "for this host alone" : "for whoever reaches it");

@@ -6,6 +6,7 @@
  *   serve_listen.c  the address, and the listening socket
  *   serve_conn.c    bounds on connections and on the time each has
  *   serve_http.c    which requests are taken, and by whom
+ *   serve_user.c    whom it becomes when root started it
  *   serve_page.c    what is answered
  *   serve_feed.c    /events and its clients
  *   serve_line.c    lines from status.sock
@@ -103,6 +104,12 @@ int serve_listen(struct serve *s, int *status);
 const char *serve_name(const struct serve *s, char name[SERVE_NAME]);
 /* Whether a Host header's value names this host's loopback. */
 int serve_host_ok(const char *host);
+
+/* serve_user.c */
+
+/* Become nobody, in the group of status.sock, when started as root.  0, or -1
+ * after that was told. */
+int serve_user_leave_root(const struct ctl *ctl);
 
 /* serve_conn.c */
 

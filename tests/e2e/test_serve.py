@@ -3,16 +3,20 @@
 and what confines it."""
 
 import contextlib
+import errno
 import json
 import os
+import pwd
 import re
 import signal
 import socket
+import struct
 import subprocess
 import threading
 
 import pytest
 
+import inject
 import scripted
 from base import ROOT, TIMEOUT_S, until
 from serving import Events, Serve, starting
@@ -256,13 +260,14 @@ def test_event_clients_are_bounded(serve):
 
 
 @pytest.fixture(name="fake")
-def _fake(rundir):
+def _fake(public_dir):
     """A relay-ctl serve of a scripted relayd: fake(handler)."""
     with contextlib.ExitStack() as stack:
         def start(handler):
-            stack.enter_context(
-                scripted.serving(rundir / "status.sock", handler))
-            serve = Serve([scripted.CTL, "-r", str(rundir), "serve",
+            path = public_dir / "status.sock"
+            stack.enter_context(scripted.serving(path, handler))
+            path.chmod(0o666)   # a server that root starts leaves root
+            serve = Serve([scripted.CTL, "-r", str(public_dir), "serve",
                            "--listen", "127.0.0.1:0"], dict(os.environ))
             stack.callback(serve.close)
             return serve.wait_port()
@@ -380,6 +385,52 @@ def test_confined(start, relayd):
     assert status["Seccomp"].strip() == "2"
     for name in ("CapEff", "CapPrm", "CapInh"):
         assert int(status[name], 16) == 0
+
+
+def connect_as(serve, path):
+    """Connect to a Unix socket as the process itself; 0, or -errno."""
+    with inject.Puppet(serve.process.pid) as puppet:
+        fd = puppet.call("socket", socket.AF_UNIX, socket.SOCK_STREAM, 0)
+        assert fd >= 0
+        address = struct.pack("=H108s", socket.AF_UNIX, str(path).encode())
+        answer = puppet.call("connect", fd, address, len(address))
+        assert puppet.call("close", fd) == 0
+    return answer
+
+
+@pytest.mark.root
+def test_root_is_left(start, relayd):
+    """Whoever takes over a server that root started does not reach what is
+    for root: credentials."""
+    reason = inject.cannot()
+    if reason:
+        pytest.skip(reason)
+    serve = start(relayd)
+    nobody = str(pwd.getpwnam("nobody").pw_uid)
+    group = (relayd.run / "status.sock").stat().st_gid
+    with open(f"/proc/{serve.process.pid}/status", encoding="utf-8") as file:
+        status = dict(line.split(":", 1) for line in file)
+    assert status["Uid"].split() == [nobody] * 4
+    assert status["Groups"].split() == [str(group)]
+    assert connect_as(serve, relayd.run / "auth.sock") == -errno.EACCES
+    assert connect_as(serve, relayd.run / "status.sock") == 0
+    assert serve.ask("/readyz").status == 200
+    relayd.stop()
+    relayd.start(wait="connected")
+    serve.wait_status("/readyz", 200)
+    assert serve.stop() == 0
+
+
+@pytest.mark.root
+def test_root_is_left_before_relayd_starts(make_relayd, connector, start):
+    relayd = make_relayd({"control": {"group": "relay-operators"}})
+    relayd.connect_to(connector)
+    serve = start(relayd)
+    with open(f"/proc/{serve.process.pid}/status", encoding="utf-8") as file:
+        assert re.search(r"^Uid:\t[1-9]", file.read(), re.M)
+    relayd.start(wait="connected")
+    serve.wait_status("/readyz", 200)
+    assert serve.stop() == 0
 
 
 def test_notifies_the_service_manager(relayd, start, public_dir):
