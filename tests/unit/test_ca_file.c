@@ -33,7 +33,9 @@ open_it(const struct bundle *b, char *why, size_t whylen)
 	FILE *f;
 	size_t i;
 
-	assert_true(fd != -1 && (f = fdopen(fd, "w")) != NULL);
+	assert_true(fd != -1);
+	f = fdopen(fd, "w");
+	assert_non_null(f);
 	for (i = 0; i < b->before; i++)
 		fputc('a', f);
 	if (b->line)
