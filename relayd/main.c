@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,7 +245,7 @@ tidy_fds(void)
 	while ((fd = open("/dev/null", O_RDWR)) != -1 && fd <= 2)
 		;
 	/* What comes after them is that of the loop above. */
-	close_range(3 + (unsigned)(passed > 0 ? passed : 0), ~0U, 0);
+	closefrom(3 + (passed > 0 ? passed : 0));
 }
 
 /* Who started us may have blocked signals; a SIGHUP that comes before there is

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,7 +179,7 @@ become(struct spawn *sp)
 		else if (dup2(sp->fd[i], i) == -1)
 			_exit(SPAWN_EXEC_FAILED);
 	}
-	close_range(SPAWN_FDS, ~0U, 0);
+	closefrom(SPAWN_FDS);
 	if (sp->foreign)
 		leave(sp);
 	execve(sp->path, sp->argv, sp->env);

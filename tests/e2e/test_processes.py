@@ -144,6 +144,34 @@ def test_nobody_else_can_hold_the_lock(relayd):
     assert stat.S_IMODE(mode) == 0o600
 
 
+# As a container's filter that does not know the call yet.
+NO_CLOSE_RANGE = """
+import ctypes, os, sys
+seccomp = ctypes.CDLL("libseccomp.so.2")
+seccomp.seccomp_init.restype = ctypes.c_void_p
+ctx = ctypes.c_void_p(seccomp.seccomp_init(0x7fff0000))
+number = seccomp.seccomp_syscall_resolve_name(b"close_range")
+if seccomp.seccomp_rule_add(ctx, 0x00050000 | 38, number, 0) or \\
+        seccomp.seccomp_load(ctx):
+    sys.exit("no filter")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("before", [
+    [], ["/usr/bin/python3", "-c", NO_CLOSE_RANGE]], ids=["", "filtered"])
+def test_no_descriptor_is_inherited(make_relayd, connector, before):
+    """Of what who started it had open nothing stays so."""
+    relayd = make_relayd().connect_to(connector)
+    with open(relayd.conf, "rb") as file:
+        relayd.before, relayd.pass_fds = before, (file.fileno(),)
+        relayd.start(wait="connected")
+    for role, pid in relayd.pids().items():
+        opened = [os.path.realpath(fd) for fd in
+                  Path(f"/proc/{pid}/fd").iterdir()]
+        assert opened and str(relayd.conf) not in opened, role
+
+
 def test_no_descriptor_is_taken_from_the_supervisor(unprivileged):
     """It keeps what came by environment, and another process of its user
     could map that."""
