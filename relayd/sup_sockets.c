@@ -178,6 +178,20 @@ sup_dir_run(struct sup_made *made, const char *run, struct conf_error *e)
 	return geteuid() == 0 ? dir_empty(made, run, e) : 0;
 }
 
+/* Two of them would dial with the same ids, and take each other's events.  Who
+ * cannot open the directory cannot hold the lock; a file system without such
+ * locks has to do without. */
+static int
+dir_lock(int fd, const char *path, struct conf_error *e)
+{
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+		return 0;
+	return conf_error_set(e,
+	    "%s: is in use by another relayd: stop that one, or give this one "
+	    "another state directory (-s)",
+	    path);
+}
+
 int
 sup_dir_state(struct sup_made *made, const char *state, struct conf_error *e)
 {
@@ -185,7 +199,7 @@ sup_dir_state(struct sup_made *made, const char *state, struct conf_error *e)
 	struct passwd *pw;
 	uid_t uid = geteuid();
 	gid_t gid = getegid();
-	int fd;
+	int fd, lock;
 
 	if (uid == 0 && conf_check_parents(state, e) == -1)
 		return -1;
@@ -205,7 +219,15 @@ sup_dir_state(struct sup_made *made, const char *state, struct conf_error *e)
 	snprintf(path, sizeof(path), "%s/authd", state);
 	if ((fd = dir_open(made, path, 0700, uid, e)) == -1)
 		return -1;
-	return dir_own(fd, path, uid, gid, 0700, e);
+	if ((lock = fcntl(fd, F_DUPFD_CLOEXEC, 0)) == -1)
+		conf_error_set(
+		    e, "%s: %s%s", path, strerror(errno), remedy(errno));
+	if (dir_own(fd, path, uid, gid, 0700, e) == 0 && lock != -1 &&
+	    dir_lock(lock, path, e) == 0)
+		return lock;
+	if (lock != -1)
+		close(lock);
+	return -1;
 }
 
 int

@@ -413,8 +413,9 @@ open_all(struct supervisor *s, struct conf_error *e)
 
 	if (sup_users_check(e) == -1 ||
 	    sup_dir_run(made, s->paths.run, e) == -1 ||
-	    (s->lock_fd = sup_lock(s->paths.run, e)) == -1 ||
-	    sup_dir_state(made, s->paths.state, e) == -1)
+	    (s->lock_fd = sup_lock(s->paths.run, e)) == -1)
+		return -1;
+	if ((s->state_fd = sup_dir_state(made, s->paths.state, e)) == -1)
 		return -1;
 	return open_sockets(s, e);
 }
@@ -464,6 +465,8 @@ cleanup(struct supervisor *s)
 		event_base_free(s->base);
 	}
 	remove_files(s);
+	if (s->state_fd != -1)
+		close(s->state_fd);
 	sup_made_undo(&s->paths.made);
 	if (s->control_fd != -1)
 		close(s->control_fd);
@@ -492,7 +495,8 @@ new_supervisor(const struct sup_paths *paths, struct sup_env *env, int debug)
 	s->env = *env;
 	s->debug = debug;
 	s->level = -1;
-	s->lock_fd = s->control_fd = s->status_fd = s->auth_fd = -1;
+	s->lock_fd = s->state_fd = -1;
+	s->control_fd = s->status_fd = s->auth_fd = -1;
 	s->notify.fd = -1;
 	sup_slots_init(&s->slots);
 	return s;

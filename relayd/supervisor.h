@@ -168,7 +168,8 @@ struct supervisor {
 	struct sup_slots slots;
 	struct sup_reload reload;
 	struct sup_xchgs *xchg;
-	int lock_fd, control_fd, status_fd, auth_fd;
+	int lock_fd, state_fd; /* which keep another relayd away */
+	int control_fd, status_fd, auth_fd;
 	struct sup_passed passed; /* by the service manager */
 	struct notify notify;
 	uint64_t told_ms; /* when it was told something last */

@@ -249,17 +249,33 @@ def test_a_linked_directory_is_refused(make_relayd, connector):
     assert not list((relayd.state / "elsewhere").iterdir())
 
 
-def test_another_relayd_is_kept_out(relayd, make_relayd, connector):
-    """It has another run directory, and the same state directory."""
+@pytest.mark.parametrize("where", ["disk", "memory"])
+def test_another_relayd_is_kept_out(make_relayd, connector, where):
+    """It has another run directory, and the same state directory: with or
+    without a journal there, both would dial with the same credential."""
+    relayd = with_journal(make_relayd, connector, where=where)
+    relayd.start(wait="connected")
     other = make_relayd(relayd.config)
     other.state = relayd.state
-    said = refused(other)
-    assert str(journal(relayd)) in said
-    assert "in use by another relayd" in said
+    other.start()
+    assert other.wait_exit() == 1
+    assert re.match("relayd: .*in use by another relayd", other.log)
+    assert len(connector.dials) == 1
     assert relayd.gateway()["state"] == "connected"
     relayd.kill_and_wait("engine")
     relayd.wait_state()
-    assert journal(relayd).exists()
+    assert journal(relayd).exists() == (where == "disk")
+
+
+def test_a_journal_that_is_locked(make_relayd, connector):
+    """By a relayd whose state directory is another one, linked to ours."""
+    relayd = with_journal(make_relayd, connector)
+    with open(place(relayd), "wb") as file:
+        relayd.daemon.own(file.fileno())
+        fcntl.flock(file, fcntl.LOCK_EX)
+        said = refused(relayd)
+    assert str(journal(relayd)) in said
+    assert "in use by another relayd" in said
 
 
 # Growing, and a disk that is full.
