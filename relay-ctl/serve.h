@@ -170,6 +170,8 @@ serve_ask(struct serve *s, struct evhttp_request *req, serve_answer *answer);
 void serve_ask_tick(struct serve *s);
 /* Ask without anybody waiting, unless relayd is being asked. */
 void serve_ask_look(struct serve *s);
+/* Whether relayd answers, and why not, as an object. */
+void serve_ask_put_up(const struct serve *s, struct buf *b);
 void serve_ask_free(struct serve *s);
 
 #endif

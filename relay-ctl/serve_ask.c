@@ -26,6 +26,16 @@ struct serve_waiter {
 	serve_answer *answer;
 };
 
+void
+serve_ask_put_up(const struct serve *s, struct buf *b)
+{
+	buf_adds(b, SPAN_LIT("{"));
+	json_put_member_bool(b, "up", s->up == 1);
+	json_put_member_str(
+	    b, "reason", s->up == 1 ? SPAN_LIT("") : span_str(s->why));
+	buf_adds(b, SPAN_LIT("}"));
+}
+
 /* Take note of whether relayd answers; a change is told. */
 static void
 set_up(struct serve *s, int up, const char *why)
@@ -45,11 +55,7 @@ set_up(struct serve *s, int up, const char *why)
 		log_warn("relayd_down", NULL, "%s", s->why);
 	notify_send(&s->notify, "STATUS=%s", up ? "relayd answers" : s->why);
 	buf_init(&data, CHANGE_MAX);
-	buf_adds(&data, SPAN_LIT("{"));
-	json_put_member_bool(&data, "up", up);
-	json_put_member_str(
-	    &data, "reason", up ? SPAN_LIT("") : span_str(s->why));
-	buf_adds(&data, SPAN_LIT("}"));
+	serve_ask_put_up(s, &data);
 	if (!data.failed)
 		serve_feed_tell(s, "relayd", buf_span(&data));
 	buf_free(&data);

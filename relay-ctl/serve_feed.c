@@ -121,17 +121,23 @@ greet(struct serve *s, struct serve_feed *f)
 {
 	const char *seen = evhttp_find_header(
 	    evhttp_request_get_input_headers(f->req), "Last-Event-ID");
-	char text[SERVE_WHY];
+	struct buf b;
 
 	send_text(f, SPAN_LIT("retry: 2000\n\n"));
 	if (seen != NULL && replay(s, f, seen) == 0)
 		return;
+	/* Nobody knows yet: the event that tells it comes. */
+	if (seen == NULL && s->up == -1)
+		return;
 	/* An id to begin with, and not an event of anybody else. */
-	snprintf(text, sizeof(text),
-	    "id: %" PRIx64 "-%" PRIu64 "\nevent: %s\ndata: {\"up\":%s}\n\n",
-	    s->epoch, s->last, seen != NULL ? "missed" : "relayd",
-	    s->up == 1 ? "true" : "false");
-	send_text(f, span_str(text));
+	buf_init(&b, EVENT_MAX);
+	buf_addf(&b, "id: %" PRIx64 "-%" PRIu64 "\nevent: %s\ndata: ", s->epoch,
+	    s->last, seen != NULL ? "missed" : "relayd");
+	serve_ask_put_up(s, &b);
+	buf_adds(&b, SPAN_LIT("\n\n"));
+	if (!b.failed)
+		send_text(f, buf_span(&b));
+	buf_free(&b);
 }
 
 void

@@ -76,7 +76,7 @@ def test_index_names_the_endpoints(serve):
 def test_events(relayd, serve):
     first = Events(serve)
     assert first.headers["content-type"] == "text/event-stream"
-    assert json.loads(first.event()["data"]) == {"up": True}
+    assert json.loads(first.event()["data"]) == {"up": True, "reason": ""}
     relayd.ctl("idle", "main")
     change = first.event()
     assert change["event"] == "state"
@@ -327,7 +327,7 @@ def test_a_strange_relayd(fake, reply, told):
 def test_relayd_restarts(relayd, start):
     serve = start(relayd)
     events = Events(serve)
-    assert json.loads(events.event()["data"]) == {"up": True}
+    assert json.loads(events.event()["data"]) == {"up": True, "reason": ""}
     relayd.stop()
     gone = events.event()
     while gone["event"] != "relayd":

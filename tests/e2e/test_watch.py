@@ -262,7 +262,7 @@ def test_stop_and_go_on_in_a_shell(relayd, watch):
     screen.row("main")
     screen.press("q")
     assert screen.ended() == 0
-    assert "two=0" in screen.text
+    until(lambda: "two=0" in screen.text, "the shell to tell its status")
     screen.assert_restored()
 
 
