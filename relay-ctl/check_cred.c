@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "client.h"
+#include "explain.h"
 #include "field.h"
 #include "gwtext.h"
 #include "json.h"
@@ -21,7 +22,7 @@ struct fared {
 	char *own, *state, *source, *lacks, *evidence, *phase, *why;
 	int code, http;
 	int64_t ago, handshake, age;
-	int usable, worked, off, revoked;
+	int usable, worked, off, revoked, repeats;
 };
 
 static char *
@@ -35,6 +36,7 @@ text(struct obj *o, const char *key)
 static void
 read_one(struct fared *f, struct obj *g)
 {
+	struct facts facts;
 	struct obj o;
 
 	f->own = text(g, "name");
@@ -56,6 +58,8 @@ read_one(struct fared *f, struct obj *g)
 	f->why = text(&o, "reason");
 	f->code = (int)field_int(&o, "code", 0);
 	f->http = (int)field_int(&o, "http_status", 0);
+	f->repeats = facts_read(&facts, g) == 0 && (facts.is & F_REPEATS) != 0;
+	facts_free(&facts);
 }
 
 static void
@@ -139,6 +143,14 @@ judge(struct fared *f)
 		    f->code != 0 ? f->code : f->http, f->why);
 	else if (is_untried(f))
 		untried(f);
+	else if (f->repeats)
+		check_add(k, CHECK_WARN, C, f->name,
+		    "accepted (%s), the last handshake was %s ago; but the "
+		    "connections end soon after their handshakes; now %s\n"
+		    "see whether another relayd, on a cloned host for "
+		    "instance, uses the id of this gateway: each takes the "
+		    "link from the other",
+		    f->source, out_age(age, f->handshake), f->state);
 	else if (strcmp(f->state, "connected") == 0)
 		check_add(k, CHECK_OK, C, f->name,
 		    "accepted (%s): connected, the handshake was %s ago",

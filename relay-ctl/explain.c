@@ -25,6 +25,7 @@ static const char *const layer_name[LAYERS] = {
     [AT_TLS] = "TLS",
     [AT_UPGRADE] = "upgrade",
     [AT_HANDSHAKE] = "handshake",
+    [AT_LINK] = "link",
     [AT_AGENTS] = "agents",
 };
 
@@ -122,6 +123,16 @@ reached(const struct facts *f, enum layer at)
 	return at;
 }
 
+/* What ends a link that was up is no fault of how it came up. */
+static enum layer
+layer_of(const struct facts *f, const struct finding *found)
+{
+	if ((f->is & F_WAS_UP) != 0 && (f->is & F_DIALS) != 0 &&
+	    found->layer == AT_HANDSHAKE)
+		return AT_LINK;
+	return found->layer;
+}
+
 /* What is above the highest that holds cannot be told. */
 static void
 put_layers(const struct explain *e, const struct facts *f, enum layer at)
@@ -135,9 +146,13 @@ put_layers(const struct explain *e, const struct facts *f, enum layer at)
 	explain_label(e->f, "layers");
 	for (i = AT_NOTHING + 1; i < LAYERS; i++) {
 		how = i > top ? "-" : "ok";
+		if (i == AT_LINK && i != (int)at)
+			continue; /* told of when it was up, and ended */
 		if (i == AT_TLS && (f->is & F_PLAIN) != 0)
 			how = "none"; /* the url asks for none */
-		if (i == (int)at)
+		if (i == AT_LINK)
+			how = "ended";
+		else if (i == (int)at)
 			how =
 			    dials || at == AT_CREDENTIAL ? "FAILS" : "wanting";
 		else if (i == AT_CREDENTIAL && is_unauthorized(f))
@@ -182,6 +197,9 @@ put_history(const struct explain *e, const struct facts *f, int *n)
 		    (f->is & F_OTHER) != 0 ? ", with the credential before "
 					     "this one"
 					   : "");
+	if (f->up_s >= 0)
+		fprintf(e->f, ", and the connection was up for %s",
+		    out_age(age, f->up_s));
 	fprintf(e->f, "; %" PRId64 " %s since it was healthy\n", f->attempt,
 	    f->attempt == 1 ? "attempt" : "attempts");
 }
@@ -367,6 +385,7 @@ explain_one(struct obj *g, void *arg)
 	const struct finding *found;
 	char age[OUT_AGE];
 	struct facts f;
+	enum layer at;
 
 	if (facts_read(&f, g) == -1) {
 		ctl_warn("no memory");
@@ -374,14 +393,15 @@ explain_one(struct obj *g, void *arg)
 		return;
 	}
 	found = explain_find(&f);
+	at = layer_of(&f, found);
 	fprintf(e->f, "%s%s: %s for %s\n", e->n++ > 0 ? "\n" : "", f.name,
 	    f.state, out_age(age, f.for_s));
-	put_layers(e, &f, found->layer);
+	put_layers(e, &f, at);
 	explain_label(e->f, "trouble");
-	if (found->layer != AT_NOTHING)
-		fprintf(e->f, "%s: ", layer_name[found->layer]);
+	if (at != AT_NOTHING)
+		fprintf(e->f, "%s: ", layer_name[at]);
 	put_words(e, &f, found->what);
-	put_evidence(e, &f, found->layer);
+	put_evidence(e, &f, at);
 	put_next(e, &f, found);
 	if (found->todo != NULL) {
 		explain_label(e->f, "you can");

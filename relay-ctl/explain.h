@@ -22,6 +22,7 @@ enum layer {
 	AT_TLS,
 	AT_UPGRADE,
 	AT_HANDSHAKE,
+	AT_LINK, /* it was up, and ended */
 	AT_AGENTS,
 	LAYERS
 };
@@ -41,7 +42,9 @@ enum {
 	F_PINNED = 1 << 11,   /* a secret is configured: enrolling is refused */
 	F_UNUSABLE = 1 << 12, /* there is no credential to be used */
 	F_PLAIN = 1 << 13,    /* the URL asks for no TLS */
-	F_OTHER = 1 << 14     /* the last handshake was another credential's */
+	F_OTHER = 1 << 14,    /* the last handshake was another credential's */
+	F_WAS_UP = 1 << 15,   /* what failed was a connection that was up */
+	F_REPEATS = 1 << 16   /* such ended soon, several times in a row */
 };
 
 /* All texts are made safe for a terminal, and never NULL. */
@@ -55,6 +58,7 @@ struct facts {
 	uint32_t is;			 /* F_… */
 	int code, http;			 /* of the failure; 0: none */
 	int64_t since, for_s, attempt, failed_at, failed_ago;
+	int64_t up_s, losses; /* how long the last was up; -1: none was */
 	int64_t shaken_s, pong_s, heard_s, event_s, rtt_ms, cred_age_s, skew_s;
 	int64_t agents, unacked, waiting, aside, bad_lines; /* counts */
 	int64_t used, room;		    /* bytes of the journal */

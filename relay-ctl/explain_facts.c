@@ -15,6 +15,10 @@
  * event is a matter of milliseconds. */
 #define SLOW_S 10
 
+/* A link that was up for so long is held to be well: relayd counts its attempts
+ * anew from there. */
+#define HEALTHY_S 60
+
 /* All the texts of struct facts. */
 static const size_t texts[] = {
 #define T(m) offsetof(struct facts, m)
@@ -175,8 +179,10 @@ read_queue(struct facts *f, const struct obj *g)
 		f->used = field_int(&o, "bytes", 0);
 		f->room = field_int(&o, "capacity_bytes", 0);
 	}
-	if (obj_sub(&o, g, "counters") == 0)
+	if (obj_sub(&o, g, "counters") == 0) {
 		f->bad_lines = field_int(&o, "lines_bad", 0);
+		f->losses = field_int(&o, "losses", 0);
+	}
 	if (obj_sub(&o, g, "queue") == -1)
 		return;
 	f->waiting = field_int(&o, "events", 0);
@@ -201,6 +207,33 @@ read_figures(struct facts *f, const struct obj *g)
 	f->skew_s = field_int(g, "clock_skew_s", 0);
 	if (f->skew_s > SKEW_S || f->skew_s < -SKEW_S)
 		f->is |= F_SKEWED;
+}
+
+/*
+ * How the connection before this one ended, or the last one.  relayd counts
+ * dials until one holds: two of them at least that came up and were lost, and
+ * of what is there now it is not known yet.
+ */
+static void
+judge_ends(struct facts *f)
+{
+	static const char *const up[] = {"connected", "going idle", "hushed"};
+	int dials = (f->is & F_DIALS) != 0;
+	int64_t n = dials && strcmp(f->phase, "waiting") == 0 ? 2 : 3;
+	int64_t lived = f->shaken_s;
+	size_t i;
+
+	f->up_s = -1;
+	for (i = 0; i < sizeof(up) / sizeof(up[0]); i++)
+		if (strcmp(f->failed_phase, up[i]) == 0)
+			f->is |= F_WAS_UP;
+	if ((f->is & F_WAS_UP) == 0)
+		return;
+	if (dials && f->failed_ago >= 0 && f->shaken_s >= f->failed_ago)
+		lived = f->up_s = f->shaken_s - f->failed_ago;
+	if (lived >= 0 && lived < HEALTHY_S && f->attempt >= n &&
+	    f->losses >= 2)
+		f->is |= F_REPEATS;
 }
 
 int
@@ -235,6 +268,7 @@ facts_read(struct facts *f, struct obj *g)
 	if (strcmp(f->state, "connecting") == 0 ||
 	    strcmp(f->state, "retrying") == 0)
 		f->is |= F_DIALS;
+	judge_ends(f);
 	return 0;
 }
 

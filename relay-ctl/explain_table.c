@@ -5,6 +5,12 @@
 #include "explain.h"
 
 #define AGAIN NULL /* the time of the next dial says it */
+/* Of two who are one gateway, the connector keeps whom it saw last. */
+#define TAKEN "another that uses this gateway's id may take it from us"
+#define OTHERS                                                                 \
+	"see whether another relayd, on a cloned host for instance, uses the " \
+	"id of this gateway (relay-ctl show gateways $g); if none does, ask "  \
+	"who runs the connector why it ends"
 
 /* The first that holds counts: the more particular stand first. */
 static const struct finding rows[] = {
@@ -363,13 +369,13 @@ static const struct finding rows[] = {
 	.todo = "ask who runs the connector, with what the evidence says"},
     {.code = 1012,
 	.with = F_DIALS | F_FAILED,
-	.layer = AT_CONNECT,
+	.layer = AT_HANDSHAKE,
 	.what = "the connector is being restarted",
 	.next = AGAIN,
 	.todo = "nothing; it comes back by itself when the connector does"},
     {.code = 1013,
 	.with = F_DIALS | F_FAILED,
-	.layer = AT_CONNECT,
+	.layer = AT_HANDSHAKE,
 	.what = "the connector has too much to do, and asks us to come later",
 	.next = AGAIN,
 	.todo = "nothing; it comes back by itself when the connector does"},
@@ -381,7 +387,7 @@ static const struct finding rows[] = {
 	.todo = "ask who runs the connector, with what the evidence says"},
     {.text = "no pong",
 	.with = F_DIALS | F_FAILED,
-	.layer = AT_CONNECT,
+	.layer = AT_LINK,
 	.what = "the connection was up and went dead: nothing was heard any "
 		"more",
 	.next = AGAIN,
@@ -389,19 +395,25 @@ static const struct finding rows[] = {
 		"quiet connections (NAT, firewall)"},
     {.code = 1009,
 	.with = F_DIALS | F_FAILED,
-	.layer = AT_CONNECT,
+	.layer = AT_LINK,
 	.what = "the connector closed, for what we sent was too long for it",
 	.next = AGAIN,
 	.todo = "relay-ctl tap $g shows what is sent, and how long it is"},
     {.text = "broke the WebSocket protocol",
 	.with = F_DIALS | F_FAILED,
-	.layer = AT_CONNECT,
+	.layer = AT_LINK,
 	.what = "what came was no WebSocket any more: the connector, or "
 		"something between, is faulty",
 	.next = AGAIN,
 	.todo = "tell who runs the connector, with what the evidence says"},
+    {.with = F_DIALS | F_FAILED | F_REPEATS,
+	.layer = AT_LINK,
+	.what = "the connection was up and ended, several times in a row and "
+		"soon: " TAKEN,
+	.next = AGAIN,
+	.todo = OTHERS},
     {.with = F_DIALS | F_FAILED,
-	.layer = AT_CONNECT,
+	.layer = AT_LINK,
 	.what = "the connection was up and ended",
 	.next = AGAIN,
 	.todo = "nothing, if it comes back; the connector may have been "
@@ -411,6 +423,10 @@ static const struct finding rows[] = {
 	.next = AGAIN},
 
     /* It is connected. */
+    {.with = F_REPEATS,
+	.what = "connected, but the connections before ended soon after their "
+		"handshakes: " TAKEN,
+	.todo = OTHERS},
     {.with = F_FULL,
 	.without = F_AGENTS,
 	.layer = AT_AGENTS,

@@ -33,8 +33,8 @@ DIALS = {
     "accept": (DialFault(wrong_accept=True), "upgrade", "another request"),
     "1000": (DialFault(close=(1000, "")), "handshake", "before the handshake"),
     "1008": (DialFault(close=(1008, "no")), "handshake", "does not want this"),
-    "1012": (DialFault(close=(1012, "")), "connect", "is being restarted"),
-    "1013": (DialFault(close=(1013, "")), "connect", "too much to do"),
+    "1012": (DialFault(close=(1012, "")), "handshake", "is being restarted"),
+    "1013": (DialFault(close=(1013, "")), "handshake", "too much to do"),
     "4401": (DialFault(close=(4401, "unauthorized")), "credential",
              "never did"),
     "expired": (DialFault(close=(4401, "expired")), "credential",
@@ -42,15 +42,15 @@ DIALS = {
 }
 # What it does to a link that is up; the next dial hangs.
 LINKS = {
-    "drop": (lambda c: c.drop(), "connect", "was up and ended"),
-    "reset": (lambda c: c.drop(reset=True), "connect", "was up and ended"),
-    "half": (lambda c: (c.half_frame("x"), c.drop()), "connect",
+    "drop": (lambda c: c.drop(), "link", "was up and ended"),
+    "reset": (lambda c: c.drop(reset=True), "link", "was up and ended"),
+    "half": (lambda c: (c.half_frame("x"), c.drop()), "link",
              "was up and ended"),
-    "1000": (lambda c: c.close(1000), "connect", "was up and ended"),
-    "1008": (lambda c: c.close(1008, "no"), "handshake", "does not want this"),
-    "1009": (lambda c: c.close(1009, "long"), "connect", "was too long for"),
-    "1012": (lambda c: c.close(1012, ""), "connect", "is being restarted"),
-    "raw": (lambda c: c.send_raw(b"\xff" * 4), "connect",
+    "1000": (lambda c: c.close(1000), "link", "was up and ended"),
+    "1008": (lambda c: c.close(1008, "no"), "link", "does not want this"),
+    "1009": (lambda c: c.close(1009, "long"), "link", "was too long for"),
+    "1012": (lambda c: c.close(1012, ""), "link", "is being restarted"),
+    "raw": (lambda c: c.send_raw(b"\xff" * 4), "link",
             "no WebSocket any more"),
     "expired": (lambda c: c.close(4401, "expired"), "credential",
                 "to be expired"),
@@ -77,7 +77,7 @@ class Explained:
     @property
     def failing(self):
         """The layer that the trouble is at, or None."""
-        found = re.findall(r"(\w+) (?:FAILS|wanting)", self.layers)
+        found = re.findall(r"(\w+) (?:FAILS|wanting|ended)", self.layers)
         assert len(found) <= 1
         if found:
             assert self.trouble.startswith(f"{found[0]}: ")
@@ -435,10 +435,24 @@ def test_lost_connection(relayd, connector):
     relayd.agent()
     connector.on_dial(*[DialFault(delay_s=TIMEOUT_S)] * ALWAYS)
     connector.close(1012, "service restart")
-    said = explained(relayd, "connect", "is being restarted")
+    said = explained(relayd, "link", "is being restarted")
     assert "1012 service restart" in said.evidence
     assert re.search(r"the last handshake was \d+s ago", said.evidence)
     connector.state.dial_faults.clear()
+
+
+def test_two_that_are_one_gateway(make_relayd, connector):
+    """Each takes the link from the other, as hosts do of which one is a copy;
+    check says so, too."""
+    both = [make_relayd().connect_to(connector).start() for _ in range(2)]
+
+    def look():
+        text = explain(both[0], "main").text
+        return "another that uses this gateway's id" in text and \
+            "see whether another relayd" in text and "FAILS" not in text
+    until(look, "explain to name the other", TIMEOUT_S)
+    until(lambda: "the connections end soon" in both[1].ctl("check").stdout,
+          "check to say it", TIMEOUT_S)
 
 
 # How it is asked.

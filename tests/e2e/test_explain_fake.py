@@ -161,6 +161,41 @@ def test_a_credential_that_was_tried(rundir):
         assert "credential:" not in text
 
 
+# A link that was up.
+
+def test_a_link_that_ended(rundir):
+    doc = gateway(state="retrying", attempt=1, last_failure=LOST,
+                  last_handshake_s=31, counters={"losses": 1})
+    doc["credential"]["worked"] = True
+    text = told(rundir, "explain", doc)
+    line = text.partition("  layers    ")[2].split("\n")[0]
+    assert "connect ok" in line and "FAILS" not in line
+    assert line.endswith("handshake ok, link ended, agents -")
+    assert "trouble   link: the connection was up and ended\n" in text
+    assert ("the last handshake was 31s ago, and the connection was up for "
+            "21s") in text
+
+
+@pytest.mark.parametrize("more", [
+    {"state": "retrying", "phase": "waiting", "attempt": 2},
+    {"state": "retrying", "phase": "dialling", "attempt": 3},
+    {"state": "connected", "attempt": 3}])
+def test_links_that_end_again_and_again(rundir, more):
+    doc = gateway(**more, last_failure=LOST, last_handshake_s=31,
+                  counters={"losses": 2}, credential={
+                      "source": "file", "usable": True, "age_s": 90,
+                      "reason": None, "worked": True})
+    text = told(rundir, "explain", doc)
+    assert "soon" in text and "another that uses this gateway's id" in text
+    assert "see whether another relayd, on a cloned host" in text
+    path = rundir / "control.sock"
+    path.unlink()
+    with serving(path, answering(status(doc))):
+        said = run(rundir, "check", "main").stdout
+    assert "warn    credential" in said
+    assert "see whether another relayd, on a cloned host" in said
+
+
 # Of a gateway that is well.
 
 def test_the_last_failure_of_a_link_that_is_up_again(rundir):

@@ -30,9 +30,12 @@ facts_of(struct facts *f, const char *json)
 #define RETRYING(members)  "{\"state\":\"retrying\"," members "}"
 #define AGENT(more)	   "{\"number\":1,\"platforms\":[\"x\"]" more "}"
 #define CONNECTED(members) "{\"state\":\"connected\"," members "}"
-#define SKEWED		   ",\"clock_skew_s\":-61"
-#define WORKED		   ",\"credential\":{\"worked\":true}"
-#define PINNED		   ",\"credential\":{\"source\":\"file\"}"
+#define ENDED(attempt, shaken)                                 \
+	"\"attempt\":" attempt ",\"last_handshake_s\":" shaken \
+	",\"counters\":{\"losses\":2}"
+#define SKEWED ",\"clock_skew_s\":-61"
+#define WORKED ",\"credential\":{\"worked\":true}"
+#define PINNED ",\"credential\":{\"source\":\"file\"}"
 
 static const struct {
 	const char *status;
@@ -134,17 +137,34 @@ static const struct {
 	"policy"},
     {RETRYING(FAILURE("connected", "x", ",\"code\":1008")), AT_HANDSHAKE,
 	"policy"},
-    {RETRYING(FAILURE("handshake", "x", ",\"code\":1012")), AT_CONNECT,
+    {RETRYING(FAILURE("handshake", "x", ",\"code\":1012")), AT_HANDSHAKE,
 	"restarted"},
-    {RETRYING(FAILURE("connected", "x", ",\"code\":1013")), AT_CONNECT,
+    {RETRYING(FAILURE("connected", "x", ",\"code\":1013")), AT_HANDSHAKE,
 	"later"},
-    {RETRYING(FAILURE("connected", "x", ",\"code\":1009")), AT_CONNECT,
+    {RETRYING(FAILURE("connected", "x", ",\"code\":1009")), AT_LINK,
 	"too long"},
     {RETRYING(FAILURE("connected", "broke the WebSocket protocol", "")),
-	AT_CONNECT, "no WebSocket any more"},
-    {RETRYING(FAILURE("connected", "no pong within 60 s", "")), AT_CONNECT,
+	AT_LINK, "no WebSocket any more"},
+    {RETRYING(FAILURE("connected", "no pong within 60 s", "")), AT_LINK,
 	"dead"},
-    {RETRYING(FAILURE("connected", "x", "")), AT_CONNECT, "and ended"},
+    {RETRYING(FAILURE("connected", "x", "")), AT_LINK, "and ended"},
+    {RETRYING("\"phase\":\"waiting\"," ENDED("2", "8") "," FAILURE(
+	 "connected", "x", "")),
+	AT_LINK, "several times in a row"},
+    {CONNECTED(ENDED("3", "4") "," FAILURE("connected", "x", "")), AT_NOTHING,
+	"the connections before ended soon"},
+    /* A first end, one after a minute, an end before the handshake. */
+    {RETRYING("\"phase\":\"waiting\"," ENDED("1", "8") "," FAILURE(
+	 "connected", "x", "")),
+	AT_LINK, "up and ended"},
+    {RETRYING("\"phase\":\"waiting\"," ENDED("2", "63") "," FAILURE(
+	 "connected", "x", "")),
+	AT_LINK, "up and ended"},
+    {RETRYING(ENDED("9", "4") "," FAILURE("handshake", "x", "")), AT_HANDSHAKE,
+	"before the handshake"},
+    {CONNECTED(ENDED("3", "60") ",\"agents\":[" AGENT("") "]," FAILURE(
+	 "connected", "x", "")),
+	AT_NOTHING, "nothing fails"},
     {CONNECTED("\"agents\":[]"), AT_AGENTS, "no agent is attached"},
     {CONNECTED("\"agents\":[],\"when_no_agent\":\"hold\""), AT_AGENTS,
 	"kept here"},
