@@ -107,6 +107,86 @@ directory(struct check *k, const char *path, uid_t owner, mode_t mask)
 	return S_ISDIR(st.st_mode);
 }
 
+/* What relayd makes in its run directory, and with which modes; 0: not. */
+static const struct {
+	const char *name;
+	mode_t as_root, else_mode;
+} made[] = {
+    {"", 0755, 0700},
+    {"/agent", 0755, 0755},
+    {"/empty", 0555, 0},
+    {"/state.json", 0640, 0640},
+    {"/config.json", 0640, 0640},
+};
+
+/* What is not as it was made: modes stay as they are found, and with less, some
+ * who should do not get through.  Whether there was something to say. */
+static int
+made_file(struct check *k, const char *path, mode_t want, const struct stat *st)
+{
+	const mode_t mode = st->st_mode & 0777;
+	int shut = k->owner == 0 && S_ISDIR(st->st_mode) && (mode & 011) == 0;
+
+	if (st->st_uid != k->owner)
+		check_add(k, CHECK_FAIL, P, NULL,
+		    "%s: belongs to uid %u, not to uid %u\nchown %u %s", path,
+		    (unsigned)st->st_uid, (unsigned)k->owner,
+		    (unsigned)k->owner, path);
+	else if (shut || (mode & ~want & 022) != 0)
+		check_add(k, CHECK_FAIL, P, NULL,
+		    "%s: not as relayd makes it: %s (mode %04o, not %04o)\n"
+		    "chmod %o %s",
+		    path,
+		    shut ? "others who should do not get through"
+			 : "others can change it",
+		    (unsigned)mode, (unsigned)want, (unsigned)want, path);
+	else if ((want & ~mode & (k->owner == 0 ? 0777 : 0700)) != 0)
+		check_add(k, CHECK_WARN, P, NULL,
+		    "%s: not as relayd makes it: some do not get through "
+		    "(mode %04o, not %04o)\nchmod %o %s, unless that is meant",
+		    path, (unsigned)mode, (unsigned)want, (unsigned)want, path);
+	else
+		return 0;
+	return 1;
+}
+
+static void
+made_well(struct check *k, const char *path, const struct stat *st)
+{
+	if (S_ISDIR(st->st_mode))
+		directory(k, path, k->owner, 022);
+	else
+		check_add(k, CHECK_OK, P, NULL, "%s (mode %04o, uid %u)", path,
+		    (unsigned)st->st_mode & 07777, (unsigned)st->st_uid);
+}
+
+static void
+made_files(struct check *k)
+{
+	char path[LIMIT_PATH + 16];
+	struct stat st;
+	mode_t want;
+	size_t i;
+
+	for (i = 0; i < sizeof(made) / sizeof(made[0]); i++) {
+		want = k->owner == 0 ? made[i].as_root : made[i].else_mode;
+		snprintf(
+		    path, sizeof(path), "%s%s", k->ctl->rundir, made[i].name);
+		if (want == 0)
+			continue;
+		if (lstat(path, &st) == 0) {
+			if (made_file(k, path, want, &st) == 0)
+				made_well(k, path, &st);
+		} else if (errno == EACCES && !is_insider(k))
+			check_add(k, CHECK_SKIP, P, NULL,
+			    "%s: the way to it is not for us", path);
+		else
+			check_add(k, CHECK_FAIL, P, NULL,
+			    "%s: %s\nrestart relayd, which makes it", path,
+			    strerror(errno));
+	}
+}
+
 static void
 directories(struct check *k)
 {
@@ -114,7 +194,10 @@ directories(struct check *k)
 	char path[LIMIT_PATH + 16];
 	const struct passwd *pw = k->owner == 0 ? getpwnam(user) : NULL;
 
-	directory(k, k->ctl->rundir, k->owner, 022);
+	if (k->alive)
+		made_files(k);
+	else
+		directory(k, k->ctl->rundir, k->owner, 022);
 	if (!directory(k, k->state_path, k->owner, 022))
 		return;
 	snprintf(path, sizeof(path), "%s/authd", k->state_path);
@@ -141,6 +224,22 @@ group(struct check *k, const char *gateway, const char *name)
 	return gr->gr_gid;
 }
 
+/* Whether somebody is listed as a member; others may be started with it. */
+static int
+has_members(gid_t gid)
+{
+	const struct group *gr = getgrgid(gid);
+	const struct passwd *pw;
+
+	if (gr == NULL || gr->gr_mem[0] != NULL)
+		return 1;
+	setpwent();
+	while ((pw = getpwent()) != NULL && pw->pw_gid != gid)
+		;
+	endpwent();
+	return pw != NULL;
+}
+
 /* A socket of the running relayd. */
 static void
 socket_file(struct check *k, const char *gateway, const char *path, mode_t mode,
@@ -163,16 +262,20 @@ socket_file(struct check *k, const char *gateway, const char *path, mode_t mode,
 		return;
 	}
 	if (!S_ISSOCK(st.st_mode) || (st.st_mode & 07777) != mode ||
-	    (gid != (gid_t)-1 && st.st_gid != gid))
+	    st.st_uid != k->owner || (gid != (gid_t)-1 && st.st_gid != gid))
 		check_add(k, CHECK_FAIL, P, gateway,
-		    "%s: not as relayd makes it (mode %04o, gid %u)\nrelay-ctl "
-		    "reload, if the configuration was changed; else restart "
-		    "relayd",
-		    path, (unsigned)st.st_mode & 07777, (unsigned)st.st_gid);
+		    "%s: not as relayd makes it (mode %04o, uid %u, gid %u)\n"
+		    "relay-ctl reload, if the configuration was changed; else "
+		    "restart relayd",
+		    path, (unsigned)st.st_mode & 07777, (unsigned)st.st_uid,
+		    (unsigned)st.st_gid);
 	else
-		check_add(k, CHECK_OK, P, gateway, "%s (mode %04o, group %s)",
+		check_add(k, CHECK_OK, P, gateway, "%s (mode %04o, group %s%s)",
 		    path, (unsigned)st.st_mode & 07777,
-		    name == NULL ? "relayd's own" : name);
+		    name == NULL ? "relayd's own" : name,
+		    name == NULL	   ? ""
+			: has_members(gid) ? ""
+					   : ": no user is listed in it");
 }
 
 static void

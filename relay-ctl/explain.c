@@ -4,7 +4,10 @@
  * comes next, and what a person can do; of a healthy one, why that may be
  * believed.
  */
+#include <sys/stat.h>
+#include <grp.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -378,6 +381,36 @@ put_next(
 		    out_delay(when, f->idle_in_s));
 }
 
+/* Who may use the agents' socket, where that is not root alone: who was told
+ * to start an agent may be refused. */
+static void
+put_who(const struct explain *e, const struct facts *f)
+{
+	char path[LIMIT_PATH + LIMIT_NAME + 32];
+	const struct group *gr;
+	struct stat st;
+
+	snprintf(
+	    path, sizeof(path), "%s/agent/%s.sock", e->ctl->rundir, f->name);
+	if (!e->asks || lstat(path, &st) == -1 || !S_ISSOCK(st.st_mode) ||
+	    (gr = getgrgid(st.st_gid)) == NULL)
+		return;
+	explain_label(e->f, "");
+	/* Of a common user's relayd, the run directory lets in nobody else. */
+	if (st.st_uid != 0 || (st.st_mode & 060) != 060)
+		fprintf(e->f, "that is for uid %u alone (mode %04o)\n",
+		    (unsigned)st.st_uid, (unsigned)st.st_mode & 07777);
+	else if (st.st_gid == 0)
+		fprintf(e->f,
+		    "that is for root alone: agents.group gives it to others, "
+		    "too\n");
+	else
+		fprintf(e->f,
+		    "that is for root and for who runs with group %s "
+		    "(usermod -aG %s USER, from the next login)\n",
+		    gr->gr_name, gr->gr_name);
+}
+
 static void
 explain_one(struct obj *g, void *arg)
 {
@@ -406,6 +439,8 @@ explain_one(struct obj *g, void *arg)
 	if (found->todo != NULL) {
 		explain_label(e->f, "you can");
 		put_words(e, &f, found->todo);
+		if (strstr(found->todo, "$s") != NULL)
+			put_who(e, &f);
 	}
 	facts_free(&f);
 }

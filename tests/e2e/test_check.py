@@ -287,6 +287,52 @@ def test_a_socket_that_was_changed(relayd):
     assert fault["gateway"] == "main" and "0666" in fault["what"]
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("name, mode, result", [
+    ("agent", 0o700, "fail"), ("", 0o700, "fail"), ("agent", 0o775, "fail"),
+    ("agent", 0o750, "warn"), ("config.json", 0o600, "warn"),
+    ("empty", 0o500, "fail")])
+def test_what_others_do_not_get_through(relayd, name, mode, result):
+    """Of what is in the run directory, and of itself."""
+    path = relayd.run / name
+    before = path.stat().st_mode & 0o7777
+    path.chmod(mode)
+    finding = check(relayd).saying(f"{path}:")
+    assert finding["result"] == result, finding
+    assert finding["todo"].startswith(f"chmod {before:o} {path}")
+    path.chmod(before)
+    assert check(relayd, code=0).saying(f"{path} ")["result"] == "ok"
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", ["agent", "control.sock", "agent/main.sock"])
+def test_what_is_somebody_elses(relayd, name):
+    path = relayd.run / name
+    os.chown(path, 65534, -1)
+    assert "uid 65534" in check(relayd, code=1).saying(f"{path}:")["what"]
+    os.chown(path, 0, -1)
+
+
+def test_a_run_directory_of_a_common_user(relayd):
+    """What its owner alone uses may be shut to others."""
+    path = relayd.run / "agent"
+    path.chmod(0o700)
+    found = check(relayd)
+    path.chmod(0o755)
+    assert found.saying(f"{path}:" if relayd.daemon.is_root else f"{path} ")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("group, listed", [("daemon", True), ("utmp", False)])
+def test_a_group_of_nobody(make_relayd, connector, group, listed):
+    """It is no fault: who runs an agent may be started with it."""
+    relayd = make_relayd().connect_to(
+        connector, agents={"group": group}).start(wait="connected")
+    what = check(relayd, code=0).saying("agent/main.sock")["what"]
+    assert f"group {group}" in what
+    assert ("no user is listed in it" not in what) is listed
+
+
 def test_a_group_that_does_not_exist(make_relayd, connector):
     relayd = make_relayd().connect_to(
         connector, agents={"group": "no-such-group"})

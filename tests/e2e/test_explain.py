@@ -350,6 +350,17 @@ def test_no_agent(relayd):
     assert str(relayd.agent_path()) in said.you_can
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("gid, words", [
+    (None, "that is for root alone: agents.group"),
+    (65534, "that is for root and for who runs with group nogroup "
+            "(usermod -aG nogroup USER")])
+def test_who_may_be_an_agent(relayd, gid, words):
+    if gid is not None:
+        os.chown(relayd.agent_path(), -1, gid)
+    assert words in explained(relayd, "agents", "no agent").you_can
+
+
 def test_no_agent_but_hold(make_relayd, connector):
     relayd = make_relayd().connect_to(
         connector, agents={"when_no_agent": "hold"}).start(wait="connected")
