@@ -203,8 +203,10 @@ put_history(const struct explain *e, const struct facts *f, int *n)
 	if (f->up_s >= 0)
 		fprintf(e->f, ", and the connection was up for %s",
 		    out_age(age, f->up_s));
-	fprintf(e->f, "; %" PRId64 " %s since it was healthy\n", f->attempt,
-	    f->attempt == 1 ? "attempt" : "attempts");
+	/* relayd forgives what was before a link that held. */
+	fprintf(e->f, "; %" PRId64 " %s%s\n", f->attempt,
+	    f->attempt == 1 ? "attempt" : "attempts",
+	    f->shaken_s < 0 ? "" : " since it was last up for a minute");
 }
 
 /* How it fared, as far as it was tried. */
