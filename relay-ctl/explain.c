@@ -289,7 +289,8 @@ put_health(const struct explain *e, const struct facts *f, int *n)
 	fprintf(e->f, "connected to %s%s%s\n", f->address,
 	    f->tls[0] != '\0' ? ", " : ", without TLS", f->tls);
 	put_label(e, n, "evidence");
-	if (f->pong_s >= 0)
+	/* One of a link before this says nothing of it. */
+	if (f->pong_s >= 0 && (f->shaken_s < 0 || f->pong_s <= f->shaken_s))
 		fprintf(e->f,
 		    "the last pong came %s ago, after %" PRId64 " ms; ",
 		    out_age(age, f->pong_s), f->rtt_ms);
@@ -368,12 +369,15 @@ put_next(
 	explain_label(e->f, "next");
 	if (found->next != NULL)
 		put_words(e, f, found->next);
+	else if (f->next_s >= 0 && (f->is & F_DIALS) != 0)
+		fprintf(e->f,
+		    "dials by itself in %s; the pauses grow, up to "
+		    "reconnect.max; relay-ctl reconnect %s dials at once, "
+		    "when the cause is mended\n",
+		    out_delay(when, f->next_s), f->name);
 	else if (f->next_s >= 0)
-		fprintf(e->f, "dials by itself in %s%s\n",
-		    out_delay(when, f->next_s),
-		    (f->is & F_DIALS) != 0
-			? "; the pauses grow, up to reconnect.max"
-			: "");
+		fprintf(e->f, "dials by itself in %s\n",
+		    out_delay(when, f->next_s));
 	else if ((f->is & F_DIALS) != 0)
 		fprintf(e->f, "a dial is under way now: %s\n", f->phase);
 	else

@@ -161,6 +161,24 @@ def test_a_credential_that_was_tried(rundir):
         assert "credential:" not in text
 
 
+@pytest.mark.parametrize("shaken, pong, words", [
+    (300, 131, "the last pong came 2m11s ago, after 12 ms"),
+    (1, 131, "no ping was due yet"), (1, None, "no ping was due yet")])
+def test_a_pong_of_this_link_counts(rundir, shaken, pong, words):
+    assert words in told(rundir, "explain", gateway(
+        agents=[AGENT], last_handshake_s=shaken, last_pong_s=pong))
+
+
+def test_what_dials_at_once(rundir):
+    text = told(rundir, "explain", gateway(
+        state="retrying", phase="waiting", attempt=4, next_attempt_in_s=28.5,
+        last_failure=LOST))
+    assert "next      dials by itself in 28.5 s; " in text
+    assert "relay-ctl reconnect main dials at once" in text
+    assert "reconnect main" not in told(rundir, "explain", gateway(
+        state="dormant", next_attempt_in_s=28.5))
+
+
 # A link that was up.
 
 def test_a_link_that_ended(rundir):
