@@ -438,10 +438,21 @@ open_files(struct way *w)
 	if (w->ca != -1)
 		return 0;
 	w->done = STEP_CERTIFICATE;
-	FAIL(w, STEP_CERTIFICATE,
-	    "tls.ca_file: %s\ninstall ca-certificates, or name a file that "
-	    "can be read",
-	    why);
+	if (w->g->tls.ca_file != NULL)
+		FAIL(w, STEP_CERTIFICATE,
+		    "tls.ca_file: %s\nput the connector's authority there, or "
+		    "correct the gateway's tls.ca_file",
+		    why);
+	else if (path != NULL)
+		FAIL(w, STEP_CERTIFICATE,
+		    "the environment variable SSL_CERT_FILE: %s\ncorrect it, "
+		    "or name a file that can be read in tls.ca_file",
+		    why);
+	else
+		FAIL(w, STEP_CERTIFICATE,
+		    "tls.ca_file: %s\ninstall ca-certificates, or name a file "
+		    "that can be read",
+		    why);
 	return -1;
 }
 

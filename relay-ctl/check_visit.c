@@ -4,6 +4,7 @@
  * a proxy, by TLS, to an answer that tells the time.
  */
 #include <sys/socket.h>
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -151,31 +152,55 @@ put_name(char *out, const X509_NAME *name)
 	BIO_free(b);
 }
 
-/* The DNS names that a certificate bears; its addresses are counted. */
+/* One name that a certificate bears; addresses become text in room.  Empty for
+ * what is neither a host nor an address. */
+static struct span
+one_name(const GENERAL_NAME *name, char room[INET6_ADDRSTRLEN])
+{
+	const ASN1_STRING *s;
+	int len;
+
+	if (name->type == GEN_DNS) {
+		s = name->d.dNSName;
+		len = ASN1_STRING_length(s);
+		return (struct span){
+		    (const char *)ASN1_STRING_get0_data(s), (size_t)len};
+	}
+	if (name->type != GEN_IPADD)
+		return span_str(NULL);
+	s = name->d.iPAddress;
+	len = ASN1_STRING_length(s);
+	if ((len != 4 && len != 16) ||
+	    inet_ntop(len == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(s),
+		room, INET6_ADDRSTRLEN) == NULL)
+		return span_str(NULL);
+	return span_str(room);
+}
+
+/* The hosts and addresses that a certificate is for, as many as there is room
+ * for. */
 static void
 put_names(char out[CHECK_NAMES], const X509 *x)
 {
 	GENERAL_NAMES *names =
 	    X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
-	const ASN1_STRING *s;
-	const GENERAL_NAME *name;
-	int i, len;
+	char room[INET6_ADDRSTRLEN];
+	struct span s;
 	size_t n = 0;
+	int i;
 
 	for (i = 0; names != NULL && i < sk_GENERAL_NAME_num(names); i++) {
-		name = sk_GENERAL_NAME_value(names, i);
-		if (name->type != GEN_DNS)
+		s = one_name(sk_GENERAL_NAME_value(names, i), room);
+		if (s.len == 0)
 			continue;
-		s = name->d.dNSName;
-		len = ASN1_STRING_length(s);
-		if (len <= 0 || (size_t)len + 3 > CHECK_NAMES - n)
+		if (s.len + 3 > CHECK_NAMES - n)
 			break;
 		if (n > 0) {
 			memcpy(out + n, ", ", 2);
 			n += 2;
 		}
-		memcpy(out + n, ASN1_STRING_get0_data(s), (size_t)len);
-		n += (size_t)len;
+		memcpy(out + n, s.p, s.len);
+		n += s.len;
 	}
 	out[n] = '\0';
 	GENERAL_NAMES_free(names);

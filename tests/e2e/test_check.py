@@ -453,8 +453,9 @@ def test_nobody_listens(make_relayd, connector):
 @pytest.mark.parametrize("tls, words", [
     ("wrong_name", ("hostname mismatch|IP address mismatch", "127.0.0.1",
                     "other.example")),
-    ("expired", ("has expired",)),
-    ("other_ca", ("no CA of .*ca.pem", "relayd test stranger")),
+    ("expired", ("has expired", "it is for: localhost, 127.0.0.1")),
+    ("other_ca", ("no CA of .*ca.pem", "relayd test stranger",
+                  "it is for: localhost, 127.0.0.1")),
 ])
 def test_a_certificate_that_is_not_accepted(make_relayd, make_connector, tls,
                                             words):
@@ -506,8 +507,21 @@ def test_a_bundle_that_is_none(make_relayd, connector):
                                                      "fail")["what"]
     (relayd.dir / "empty.pem").unlink()
     found = at_rest(relayd, code=1)
-    assert "empty.pem" in found.one("certificate", "fail")["what"]
+    fault = found.one("certificate", "fail")
+    assert "empty.pem" in fault["what"]
+    assert "tls.ca_file" in fault["todo"]
+    assert "ca-certificates" not in fault["todo"]
     found.one("clock", "skip")
+
+
+def test_a_bundle_of_the_environment_that_is_none(make_relayd, make_connector):
+    relayd = make_relayd().connect_to(make_connector())
+    relayd.configure(re.sub(r"    tls:\n +ca_file: .*\n", "",
+                            relayd.conf.read_text()))
+    relayd.env["SSL_CERT_FILE"] = "/nonexistent.pem"
+    fault = at_rest(relayd, code=1).one("certificate", "fail")
+    assert "SSL_CERT_FILE: /nonexistent.pem" in fault["what"]
+    assert "ca-certificates" not in fault["todo"]
 
 
 @pytest.mark.parametrize("skew, result", [(0, "ok"), (-30, "warn"),
