@@ -3,8 +3,10 @@
  * Whether the connectors take the credentials: relay-authd alone has them, so
  * the running relayd is asked how they fared.
  */
+#include <sys/stat.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -15,6 +17,12 @@
 #include "json.h"
 
 #define C STEP_CREDENTIAL
+
+/* Seconds within which relayd has taken a secret that is changed: it looks
+ * every two, and wants to see it at rest. */
+#define TAKEN_S 8
+/* Seconds that may be lost where times are told in whole ones. */
+#define SLACK_S 2
 
 struct fared {
 	struct check *k;
@@ -117,6 +125,38 @@ untried(struct fared *f)
 		    out_age(shaken, f->handshake), f->state, f->own);
 }
 
+/*
+ * A secret's file that was changed after what relayd has was taken.  It is
+ * looked at, and not opened: relayd, which takes a good one by itself, alone
+ * can tell whether it holds the same or was refused.
+ */
+static void
+look_at_file(struct fared *f)
+{
+	const struct conf *c = f->k->conf;
+	const char *path = NULL;
+	char changed[OUT_AGE], age[OUT_AGE];
+	struct stat st;
+	int64_t ago;
+	size_t i;
+
+	for (i = 0; c != NULL && f->name != NULL && i < c->ngateway; i++)
+		if (strcmp(c->gateway[i].name, f->name) == 0)
+			path = c->gateway[i].secret.file;
+	if (path == NULL || strcmp(f->source, "file") != 0 || f->age < 0 ||
+	    stat(path, &st) == -1)
+		return;
+	ago = (int64_t)time(NULL) - (int64_t)st.st_mtim.tv_sec;
+	if (ago < TAKEN_S || ago + SLACK_S > f->age)
+		return;
+	check_add(f->k, CHECK_WARN, C, f->name,
+	    "%s was changed %s ago, and relayd lives by what it took %s ago: "
+	    "the file holds the same, or was refused\nrelayd's log tells which "
+	    "(event=credential); if it was refused, put a good secret there "
+	    "before relayd is started again",
+	    path, out_age(changed, ago), out_age(age, f->age));
+}
+
 static void
 judge(struct fared *f)
 {
@@ -194,6 +234,7 @@ one(struct obj *g, void *arg)
 
 	f.name = own_name(f.k, field_str(g, "name"));
 	read_one(&f, g);
+	look_at_file(&f);
 	judge(&f);
 	free_one(&f);
 }

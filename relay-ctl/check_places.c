@@ -311,14 +311,23 @@ secret(struct check *k, const char *gateway, const char *path, const char *user,
     mode_t mask, int later)
 {
 	char why[LIMIT_REASON];
+	struct stat st;
 
 	if (path == NULL)
 		return;
 	switch (
 	    secret_file_look(path, k->owner, user, mask, why, sizeof(why))) {
 	case SECRET_FILE_GOOD:
-		check_add(
-		    k, CHECK_OK, P, gateway, "%s: others cannot read it", path);
+		if (stat(path, &st) == 0 && st.st_size == 0)
+			check_add(k, later ? CHECK_WARN : CHECK_FAIL, P,
+			    gateway,
+			    "%s: is empty: nothing is taken from it\nput the "
+			    "secret there; what relayd has stays in use until "
+			    "it is restarted",
+			    path);
+		else
+			check_add(k, CHECK_OK, P, gateway,
+			    "%s: others cannot read it", path);
 		break;
 	case SECRET_FILE_BAD:
 		check_add(k, CHECK_FAIL, P, gateway,

@@ -724,6 +724,13 @@ def test_a_credential_that_is_not_shown_yet(relayd, connector):
         "refused (file)")
 
 
+def test_a_secret_that_is_empty(relayd):
+    """relayd goes on with what it has, until it is restarted."""
+    relayd.write("main.secret", "", 0o600)
+    fault = check(relayd, code=1).saying("main.secret")
+    assert fault["result"] == "fail" and "is empty" in fault["what"]
+
+
 def test_a_credential_that_was_revoked(relayd, connector):
     connector.revoke()
     relayd.wait_state(state="disabled")

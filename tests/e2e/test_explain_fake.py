@@ -2,7 +2,10 @@
 """What an operator reads of states that a scripted server plays: status and
 explain tell the same, and neither says more than is known."""
 
+import json
+import os
 import re
+import time
 
 import pytest
 
@@ -177,6 +180,40 @@ def test_what_dials_at_once(rundir):
     assert "relay-ctl reconnect main dials at once" in text
     assert "reconnect main" not in told(rundir, "explain", gateway(
         state="dormant", next_attempt_in_s=28.5))
+
+
+@pytest.mark.parametrize("changed, taken, told_of", [
+    (20, 90, True), (20, 20, False), (90, 20, False), (1, 90, False)])
+def test_a_secret_that_may_have_been_refused(rundir, changed, taken, told_of):
+    """check tells of one that is newer than what relayd took, and leaves it
+    the time that it needs; the file is not opened."""
+    secret, conf = rundir / "secret", rundir / "relayd.yaml"
+    if os.geteuid() == 0:   # root's own may not stand where others write
+        os.chown(rundir, 65534, -1)
+    secret.write_text(" \n")
+    secret.chmod(0o600)
+    then = time.time() - changed
+    os.utime(secret, (then, then))
+    conf.write_text(f"""gateways:
+  main:
+    url: https://127.0.0.1:9
+    id: gw-1
+    identities: [{{platform: discord, bot_id: "1"}}]
+    secret: {{file: {secret}}}
+""")
+    doc = gateway(last_handshake_s=90, credential={
+        "source": "file", "usable": True, "age_s": taken, "reason": None,
+        "worked": True})
+    with serving(rundir / "control.sock", answering(status(doc))):
+        done = run(rundir, "--json", "check", "--all", "-f", str(conf))
+    found = {one["result"]: one["what"]
+             for one in json.loads(done.stdout)["checks"]
+             if one["check"] == "credential"}
+    assert "accepted (file)" in found.pop("ok")
+    assert bool(found) is told_of
+    if told_of:
+        assert f"{secret} was changed 2" in found["warn"]
+        assert "or was refused" in found["warn"]
 
 
 # A link that was up.
