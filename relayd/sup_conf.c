@@ -492,18 +492,22 @@ sup_plan_groups(struct supervisor *s, const struct sup_plan *p)
 {
 	static const char *const fixed[] = {"control.sock", "status.sock"};
 	char path[LIMIT_PATH + LIMIT_NAME + 16];
-	const struct conf_gateway *g;
+	struct conf_error e;
+	gid_t gid;
 	size_t i;
 
 	for (i = 0; i < p->conf->ngateway; i++) {
-		g = &p->conf->gateway[i];
-		agent_path(s, g->name, path, sizeof(path));
-		sup_passed_group(&s->passed, path, g->agents.group, g->name);
+		agent_path(s, p->conf->gateway[i].name, path, sizeof(path));
+		if (sup_group(p->conf->gateway[i].agents.group, &gid) == -1 ||
+		    sup_passed_group(&s->passed, path, gid, &e) == -1)
+			log_warn("conf", p->conf->gateway[i].name,
+			    "%s keeps its old group", path);
 	}
 	for (i = 0; i < 2; i++) {
 		snprintf(path, sizeof(path), "%s/%s", s->paths.run, fixed[i]);
-		sup_passed_group(
-		    &s->passed, path, p->conf->control_group, NULL);
+		if (sup_group(p->conf->control_group, &gid) == -1 ||
+		    sup_passed_group(&s->passed, path, gid, &e) == -1)
+			log_warn("conf", NULL, "%s keeps its old group", path);
 	}
 }
 

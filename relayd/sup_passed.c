@@ -327,24 +327,11 @@ sup_passed_listen(const struct sup_passed *p, const char *path, gid_t gid,
 	return 0;
 }
 
-void
-sup_passed_group(const struct sup_passed *p, const char *path,
-    const char *group, const char *gateway)
+int
+sup_passed_group(const struct sup_passed *p, const char *path, gid_t gid,
+    struct conf_error *e)
 {
-	struct conf_error e;
-	gid_t gid;
-
-	if (find(p, path) != NULL ||
-	    (sup_group(group, &gid) == 0 &&
-		sup_listen_group(path, gid, &e) == 0))
-		return;
-	if (access(path, F_OK) == -1 && errno == ENOENT)
-		log_err("conf", gateway,
-		    "%s was taken away: nobody can connect there until relayd "
-		    "is started anew",
-		    path);
-	else
-		log_warn("conf", gateway, "%s keeps its old group", path);
+	return find(p, path) != NULL ? 0 : sup_listen_group(path, gid, e);
 }
 
 void

@@ -39,10 +39,10 @@ int sup_passed_init(struct sup_passed *p, const struct sup_env *env,
  */
 int sup_passed_listen(const struct sup_passed *p, const char *path, gid_t gid,
     int *fd, struct conf_error *e);
-/* Give the socket at a place to a group (NULL: our own), unless the manager
- * says whose it is.  Of what cannot be the log tells, as of that gateway. */
-void sup_passed_group(const struct sup_passed *p, const char *path,
-    const char *group, const char *gateway);
+/* Give the socket at a place to a group, unless the manager says whose it is.
+ * 0, or -1 with e filled. */
+int sup_passed_group(const struct sup_passed *p, const char *path, gid_t gid,
+    struct conf_error *e);
 /* Remove the socket at a place, unless it is the manager's. */
 void sup_passed_unlink(const struct sup_passed *p, const char *path);
 /* Say which are for gateways that a configuration does not have: they wait for

@@ -159,16 +159,6 @@ def test_stop_when_nobody_answers(relayd, connector):
     relayd.assert_gone()
 
 
-def test_sockets_that_were_taken_away_are_told(relayd):
-    """They are not made again: a new relayd does."""
-    for path in ("control.sock", "agent/main.sock"):
-        (relayd.run / path).unlink()
-    os.kill(relayd.pid, signal.SIGHUP)
-    relayd.wait_log(" level=error .*event=conf .*/control.sock was taken away")
-    relayd.wait_log("gateway=main .*agent/main.sock was taken away")
-    assert "status.sock was" not in relayd.log
-
-
 def test_a_second_one_is_refused(relayd):
     words = relayd.daemon.command("relayd", *relayd.places())
     done = subprocess.run(words, capture_output=True, text=True, check=False,
