@@ -13,7 +13,7 @@
 #include "sup_command.h"
 #include "sup_conf.h"
 #include "sup_json.h"
-#include "sup_passed.h"
+#include "sup_sock.h"
 #include "sup_sockets.h"
 #include "sup_spawn.h"
 
@@ -377,49 +377,25 @@ sup_plan_free(struct sup_plan *p)
 	free(p);
 }
 
-static void
-agent_path(const struct supervisor *s, const char *name, char *out, size_t cap)
-{
-	snprintf(out, cap, "%s/agent/%s.sock", s->paths.run, name);
-}
-
 /* Socket and journal of one gateway. */
 static int
 place_one(struct supervisor *s, const struct conf *c,
     const struct conf_gateway *g, unsigned slot, struct conf_error *e)
 {
 	struct sup_slot *place = &s->slots.slot[slot];
-	char path[LIMIT_PATH + LIMIT_NAME + 16];
 	struct conf_error why;
 	gid_t gid;
 
-	agent_path(s, g->name, path, sizeof(path));
 	(void)sup_group(g->agents.group, &gid);
 	if (place->state[0] == '\0') {
 		strlcpy(place->state, "unknown", sizeof(place->state));
 		strlcpy(place->reason, "not told yet", sizeof(place->reason));
 	}
-	if (sup_passed_listen(&s->passed, path, gid, &place->listen_fd, e) ==
-	    -1)
+	if (sup_sock_agents(s, slot, gid, e) == -1)
 		return -1;
 	if (sup_journal_open(&place->journal, s->paths.state, g, &why) == -1)
 		return sup_plan_fail(e, c, g, "journal", "%s", why.text);
 	return 0;
-}
-
-/* The sockets of operators and dashboards. */
-static int
-place_control(
-    struct supervisor *s, const struct sup_plan *p, struct conf_error *e)
-{
-	const gid_t gid = p->control_gid;
-	char path[LIMIT_PATH + 16];
-
-	snprintf(path, sizeof(path), "%s/control.sock", s->paths.run);
-	if (sup_passed_listen(&s->passed, path, gid, &s->control_fd, e) == -1)
-		return -1;
-	snprintf(path, sizeof(path), "%s/status.sock", s->paths.run);
-	return sup_passed_listen(&s->passed, path, gid, &s->status_fd, e);
 }
 
 int
@@ -429,7 +405,7 @@ sup_plan_place(struct supervisor *s, struct sup_plan *p, struct conf_error *e)
 	size_t i;
 	int slot;
 
-	if (place_control(s, p, e) == -1)
+	if (sup_sock_common(s, p->control_gid, e) == -1)
 		return -1;
 	for (i = 0; i < p->conf->ngateway; i++) {
 		g = &p->conf->gateway[i];
@@ -459,18 +435,13 @@ sup_plan_gateway(const struct sup_plan *p, unsigned slot)
 void
 sup_plan_keep(struct supervisor *s, const struct sup_plan *p)
 {
-	char path[LIMIT_PATH + LIMIT_NAME + 16];
 	unsigned i;
 
 	for (i = 0; i < LIMIT_GATEWAYS; i++) {
 		if (!sup_slot_used(&s->slots, i) ||
 		    sup_plan_gateway(p, i) != NULL)
 			continue;
-		if (s->slots.slot[i].listen_fd != -1) {
-			agent_path(
-			    s, s->slots.slot[i].name, path, sizeof(path));
-			sup_passed_unlink(&s->passed, path);
-		}
+		sup_sock_agents_remove(s, i);
 		sup_journal_close(&s->slots.slot[i].journal, s->paths.state,
 		    s->slots.slot[i].name, p != NULL);
 		sup_slot_free(&s->slots, i);
@@ -485,30 +456,6 @@ sup_plan_journals(struct supervisor *s, const struct sup_plan *p)
 	for (i = 0; i < p->conf->ngateway; i++)
 		sup_journal_keep(
 		    &s->slots.slot[p->slot[i]].journal, &p->conf->gateway[i]);
-}
-
-void
-sup_plan_groups(struct supervisor *s, const struct sup_plan *p)
-{
-	static const char *const fixed[] = {"control.sock", "status.sock"};
-	char path[LIMIT_PATH + LIMIT_NAME + 16];
-	struct conf_error e;
-	gid_t gid;
-	size_t i;
-
-	for (i = 0; i < p->conf->ngateway; i++) {
-		agent_path(s, p->conf->gateway[i].name, path, sizeof(path));
-		if (sup_group(p->conf->gateway[i].agents.group, &gid) == -1 ||
-		    sup_passed_group(&s->passed, path, gid, &e) == -1)
-			log_warn("conf", p->conf->gateway[i].name,
-			    "%s keeps its old group", path);
-	}
-	for (i = 0; i < 2; i++) {
-		snprintf(path, sizeof(path), "%s/%s", s->paths.run, fixed[i]);
-		if (sup_group(p->conf->control_group, &gid) == -1 ||
-		    sup_passed_group(&s->passed, path, gid, &e) == -1)
-			log_warn("conf", NULL, "%s keeps its old group", path);
-	}
 }
 
 static const struct conf_gateway *

@@ -35,8 +35,6 @@ sup_plan_place(struct supervisor *s, struct sup_plan *p, struct conf_error *e);
 void sup_plan_keep(struct supervisor *s, const struct sup_plan *p);
 /* The plan is lived by: so are the journals of its gateways. */
 void sup_plan_journals(struct supervisor *s, const struct sup_plan *p);
-/* Sockets that stay get the groups that the plan says. */
-void sup_plan_groups(struct supervisor *s, const struct sup_plan *p);
 /* Count and mark what differs from the plan before. */
 void sup_plan_compare(struct sup_plan *p, const struct sup_plan *old);
 /* Whether a dialer started with those ports (sorted) reaches what the plan

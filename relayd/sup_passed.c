@@ -312,11 +312,8 @@ sup_passed_listen(const struct sup_passed *p, const char *path, gid_t gid,
 {
 	const struct sup_passed_fd *d = find(p, path);
 
-	if (d == NULL) {
-		if (*fd == -1)
-			*fd = sup_listen(path, 0660, gid, e);
-		return *fd == -1 ? -1 : 0;
-	}
+	if (d == NULL)
+		return 1;
 	if (check_access(d, gid, e) == -1)
 		return -1;
 	/* The one that was passed stays for a gateway that comes back. */
@@ -332,13 +329,6 @@ sup_passed_group(const struct sup_passed *p, const char *path, gid_t gid,
     struct conf_error *e)
 {
 	return find(p, path) != NULL ? 0 : sup_listen_group(path, gid, e);
-}
-
-void
-sup_passed_unlink(const struct sup_passed *p, const char *path)
-{
-	if (find(p, path) == NULL)
-		unlink(path);
 }
 
 void

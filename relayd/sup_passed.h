@@ -32,19 +32,17 @@ int sup_passed_count(char *const env[]);
 int sup_passed_init(struct sup_passed *p, const struct sup_env *env,
     const char *run, struct conf_error *e);
 /*
- * Have the socket at a place, for a group that the configuration names
- * ((gid_t)-1: none): *fd stays as it is, or becomes what was passed, or one
- * that is made here (mode 0660).  0, or -1 with e filled: one that was passed
- * is open to others than that group, or none can be made.
+ * Have the socket that was passed for a place, for a group that the
+ * configuration names ((gid_t)-1: none): *fd stays as it is, or becomes that.
+ * 0; 1: none was passed for it; or -1 with e filled: it is open to others than
+ * that group, or its file is gone.
  */
 int sup_passed_listen(const struct sup_passed *p, const char *path, gid_t gid,
     int *fd, struct conf_error *e);
 /* Give the socket at a place to a group, unless the manager says whose it is.
- * 0, or -1 with e filled. */
+ * 0; 1: it had another; or -1 with e filled. */
 int sup_passed_group(const struct sup_passed *p, const char *path, gid_t gid,
     struct conf_error *e);
-/* Remove the socket at a place, unless it is the manager's. */
-void sup_passed_unlink(const struct sup_passed *p, const char *path);
 /* Say which are for gateways that a configuration does not have: they wait for
  * one that does. */
 void sup_passed_say(const struct sup_passed *p, const struct conf *c);

@@ -15,6 +15,7 @@
 #include "sup_notify.h"
 #include "sup_reload.h"
 #include "sup_slice.h"
+#include "sup_sock.h"
 #include "sup_watch.h"
 
 /* A dialer has nothing to finish: it is told to go, and soon gone. */
@@ -110,6 +111,7 @@ sup_reload_abort(struct supervisor *s, const char *why)
 		return;
 	for (r = FIRST_CHILD; r <= LAST_CHILD; r++)
 		sup_slice_abort(&s->child[r]);
+	sup_sock_undo(s);
 	sup_plan_keep(s, s->plan);
 	sup_plan_free(s->reload.plan);
 	s->reload.plan = NULL;
@@ -145,7 +147,8 @@ commit_all(struct supervisor *s)
 	    s->plan->nchanged, s->plan->nremoved);
 	sup_plan_free(old);
 	sup_level_reset(s);
-	sup_plan_groups(s, s->plan);
+	sup_sock_commit(s, s->plan);
+	sup_sock_say(s, s->reload.text, sizeof(s->reload.text));
 	sup_plan_journals(s, s->plan);
 	sup_slice_commit(&s->child[ROLE_AUTHD]);
 	if (sup_plan_ports_same(s->plan, dialer->port, dialer->nport)) {

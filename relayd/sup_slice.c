@@ -407,7 +407,7 @@ send_gateway(struct slice *sl, size_t i)
 
 	if (send_settings(sl, i) == -1 || send_identities(sl, i) == -1 ||
 	    send_ca(sl, i) == -1 ||
-	    send_listener(sl, slot, LISTEN_AGENT, place->listen_fd) == -1)
+	    send_listener(sl, slot, LISTEN_AGENT, place->sock.now.fd) == -1)
 		return -1;
 	return send_journal(sl, i);
 }
@@ -415,15 +415,18 @@ send_gateway(struct slice *sl, size_t i)
 static int
 send_control(struct slice *sl)
 {
-	if (send_listener(sl, 0, LISTEN_CONTROL, sl->s->control_fd) == -1)
+	if (send_listener(sl, 0, LISTEN_CONTROL,
+		sl->s->sock[SUP_SOCK_CONTROL].now.fd) == -1)
 		return -1;
-	return send_listener(sl, 0, LISTEN_STATUS, sl->s->status_fd);
+	return send_listener(
+	    sl, 0, LISTEN_STATUS, sl->s->sock[SUP_SOCK_STATUS].now.fd);
 }
 
 static int
 send_auth(struct slice *sl)
 {
-	return send_listener(sl, 0, LISTEN_AUTH, sl->s->auth_fd);
+	return send_listener(
+	    sl, 0, LISTEN_AUTH, sl->s->sock[SUP_SOCK_AUTH].now.fd);
 }
 
 /* What each role gets: something for all, something for each gateway. */

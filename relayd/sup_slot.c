@@ -10,7 +10,7 @@ static void
 slot_clear(struct sup_slot *slot)
 {
 	memset(slot, 0, sizeof(*slot));
-	slot->listen_fd = -1;
+	sup_sock_init(&slot->sock);
 	slot->journal.fd = -1;
 	slot->kept_fd = -1;
 }
@@ -69,8 +69,7 @@ sup_slot_free(struct sup_slots *s, unsigned i)
 {
 	if (i >= LIMIT_GATEWAYS)
 		return;
-	if (s->slot[i].listen_fd != -1)
-		close(s->slot[i].listen_fd);
+	sup_sock_close(&s->slot[i].sock);
 	if (s->slot[i].journal.fd != -1)
 		close(s->slot[i].journal.fd);
 	if (s->slot[i].kept_fd != -1)

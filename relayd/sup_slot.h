@@ -14,6 +14,7 @@
 
 #include "limit.h"
 #include "sup_journal.h"
+#include "sup_sock.h"
 
 /* A file as it was found; all 0: it cannot be found. */
 struct sup_stamp {
@@ -25,7 +26,7 @@ struct sup_stamp {
 
 struct sup_slot {
 	char name[LIMIT_NAME + 1];  /* "": free */
-	int listen_fd;		    /* agent/<name>.sock; -1: not yet */
+	struct sup_sock sock;	    /* agent/<name>.sock */
 	struct sup_journal journal; /* what outlives the engine */
 	int kept_fd; /* what outlives relay-authd (KEEP); -1: nothing */
 	uint32_t kept_skipped; /* what it told beside it */

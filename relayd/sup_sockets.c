@@ -391,8 +391,13 @@ place_is_free(const char *path, struct conf_error *e)
 	if (r == 0 || errno == EAGAIN)
 		r = conf_error_set(
 		    e, "%s: another process answers there: stop it", path);
-	else
+	else if (errno == ECONNREFUSED || errno == ENOENT)
 		r = 0;
+	else
+		r = conf_error_set(e,
+		    "%s: a socket is in the way, and whether anybody answers "
+		    "there cannot be told: %s: remove it",
+		    path, strerror(errno));
 	close(fd);
 	return r;
 }
@@ -401,11 +406,14 @@ int
 sup_listen_group(const char *path, gid_t gid, struct conf_error *e)
 {
 	gid_t g = gid == (gid_t)-1 ? getegid() : gid;
+	struct stat st;
 
+	if (lstat(path, &st) == 0 && st.st_gid == g)
+		return 0;
 	if (sup_own_group(path, g) == -1)
 		return conf_error_set(e, "%s: cannot give it to group %u: %s",
 		    path, (unsigned)g, strerror(errno));
-	return 0;
+	return 1;
 }
 
 /* Bind and listen under a name that nobody looks for, then move into place. */

@@ -39,7 +39,7 @@ int sup_group(const char *name, gid_t *gid);
  * anything else is left alone.  Returns the descriptor.
  */
 int sup_listen(const char *path, mode_t mode, gid_t gid, struct conf_error *e);
-/* Give a socket to another group. */
+/* Give a socket to a group.  0; 1: it had another. */
 int sup_listen_group(const char *path, gid_t gid, struct conf_error *e);
 
 #endif

@@ -393,19 +393,6 @@ raise_files(void)
 		    (unsigned long long)rl.rlim_cur, (unsigned long long)need);
 }
 
-/* The sockets, and the places of the gateways. */
-static int
-open_sockets(struct supervisor *s, struct conf_error *e)
-{
-	char path[LIMIT_PATH + 16];
-
-	/* Secrets pass here: for who started us alone. */
-	snprintf(path, sizeof(path), "%s/auth.sock", s->paths.run);
-	if ((s->auth_fd = sup_listen(path, 0600, (gid_t)-1, e)) == -1)
-		return -1;
-	return sup_plan_place(s, s->plan, e);
-}
-
 static int
 open_all(struct supervisor *s, struct conf_error *e)
 {
@@ -417,7 +404,7 @@ open_all(struct supervisor *s, struct conf_error *e)
 		return -1;
 	if ((s->state_fd = sup_dir_state(made, s->paths.state, e)) == -1)
 		return -1;
-	return open_sockets(s, e);
+	return sup_plan_place(s, s->plan, e);
 }
 
 /* What needs the loop. */
@@ -436,18 +423,15 @@ loop_init(struct supervisor *s, struct conf_error *e)
 static void
 remove_files(struct supervisor *s)
 {
-	static const char *const names[] = {"control.sock", "status.sock",
-	    "auth.sock", "state.json", "config.json"};
-	const int have[] = {
-	    s->control_fd, s->status_fd, s->auth_fd, s->lock_fd, s->lock_fd};
+	static const char *const names[] = {"state.json", "config.json"};
 	char path[LIMIT_PATH + 16];
 	size_t i;
 
 	sup_plan_keep(s, NULL);
-	for (i = 0; i < sizeof(have) / sizeof(have[0]); i++) {
+	sup_sock_common_remove(s);
+	for (i = 0; s->lock_fd != -1 && i < 2; i++) {
 		snprintf(path, sizeof(path), "%s/%s", s->paths.run, names[i]);
-		if (have[i] != -1)
-			sup_passed_unlink(&s->passed, path);
+		unlink(path);
 	}
 	sup_unlock(s->paths.run, s->lock_fd);
 }
@@ -455,6 +439,8 @@ remove_files(struct supervisor *s)
 static void
 cleanup(struct supervisor *s)
 {
+	int i;
+
 	if (s->base != NULL) {
 		events_free(s);
 		sup_child_free(s);
@@ -465,15 +451,11 @@ cleanup(struct supervisor *s)
 		event_base_free(s->base);
 	}
 	remove_files(s);
+	for (i = 0; i < SUP_SOCKS; i++)
+		sup_sock_close(&s->sock[i]);
 	if (s->state_fd != -1)
 		close(s->state_fd);
 	sup_made_undo(&s->paths.made);
-	if (s->control_fd != -1)
-		close(s->control_fd);
-	if (s->status_fd != -1)
-		close(s->status_fd);
-	if (s->auth_fd != -1)
-		close(s->auth_fd);
 	sup_passed_free(&s->passed);
 	log_fold(NULL);
 	free(s->repeats);
@@ -488,6 +470,7 @@ static struct supervisor *
 new_supervisor(const struct sup_paths *paths, struct sup_env *env, int debug)
 {
 	struct supervisor *s;
+	int i;
 
 	if ((s = calloc(1, sizeof(*s))) == NULL)
 		return NULL;
@@ -496,7 +479,8 @@ new_supervisor(const struct sup_paths *paths, struct sup_env *env, int debug)
 	s->debug = debug;
 	s->level = -1;
 	s->lock_fd = s->state_fd = -1;
-	s->control_fd = s->status_fd = s->auth_fd = -1;
+	for (i = 0; i < SUP_SOCKS; i++)
+		sup_sock_init(&s->sock[i]);
 	s->notify.fd = -1;
 	sup_slots_init(&s->slots);
 	return s;

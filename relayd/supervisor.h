@@ -15,7 +15,8 @@
  *   sup_reload.c   two phases
  *   sup_slot.c     the places of gateways
  *   sup_journal.c  their journals
- *   sup_sockets.c  directories, lock, listening sockets
+ *   sup_sockets.c  directories, lock, how a socket is made
+ *   sup_sock.c     the sockets, kept at their places
  *   sup_made.c     directories to take away again
  *   sup_env.c, sup_secret.c, sup_proxy.c  what came by environment; secrets
  *   sup_watch.c    secrets' files that change
@@ -143,7 +144,8 @@ struct sup_reload {
 	int asked;	       /* the engine waits for RELOAD_DONE … */
 	uint32_t corr;	       /* … with this correlation */
 	pid_t asked_pid;       /* … and this engine it was */
-	char text[128];
+	char text[640];
+	struct sup_sock_list anew, regrouped; /* by the last one lived by */
 	struct event *deadline;
 	int wanted; /* SIGHUP while a child was down or during a reload */
 };
@@ -169,8 +171,8 @@ struct supervisor {
 	struct sup_reload reload;
 	struct sup_xchgs *xchg;
 	int lock_fd, state_fd; /* which keep another relayd away */
-	int control_fd, status_fd, auth_fd;
-	struct sup_passed passed; /* by the service manager */
+	struct sup_sock sock[SUP_SOCKS]; /* those that are there once */
+	struct sup_passed passed;	 /* by the service manager */
 	struct notify notify;
 	uint64_t told_ms; /* when it was told something last */
 	struct event *ev_term, *ev_int, *ev_hup, *ev_chld;

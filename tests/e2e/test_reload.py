@@ -3,8 +3,12 @@
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
+
+import pytest
 
 from base import until
 
@@ -192,3 +196,134 @@ def test_the_status_tells_of_a_refused_one(relayd):
     assert relayd.reload()["ok"]
     last = told_of_it(relayd)
     assert last["refused_at"] is None and last["taken"] >= first["taken"]
+
+
+# Sockets that somebody removed.
+
+def test_what_was_removed_is_made_anew(relayd, connector):
+    """A reload makes it; who is connected stays."""
+    before = relayd.agent()
+    relayd.agent_path().unlink()
+    (relayd.run / "status.sock").unlink()
+    (relayd.run / "auth.sock").unlink()
+    mark = relayd.log_mark()
+    done = relayd.ctl("reload")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ("reloaded: 0 added, 0 changed, 0 removed; "
+                           "made anew: status.sock, auth.sock, "
+                           "agent/main.sock\n")
+    relayd.wait_log("event=listen gateway=main .*main.sock was gone",
+                    since=mark)
+    for path in (relayd.agent_path(), relayd.run / "status.sock"):
+        assert path.stat().st_mode & 0o7777 == 0o660
+    after = relayd.agent()
+    relayd.wait_agents(2)
+    after.close()
+    connector.say("discord", "c1", "to the one that was there before")
+    before.ack(before.inbound("to the one that was there before"))
+    connector.wait_all_acked()
+    assert relayd.control({"cmd": "status"}, "status.sock")["ok"]
+    assert relayd.ctl("show", "cred").returncode == 0
+    # Now that they are there, nothing more is made.
+    assert "anew" not in relayd.ctl("reload").stdout
+    relayd.stop()
+    assert not list(relayd.run.rglob("*.sock"))
+
+
+def test_a_signal_brings_the_operators_socket_back(relayd):
+    (relayd.run / "control.sock").unlink()
+    mark = relayd.log_mark()
+    os.kill(relayd.pid, signal.SIGHUP)
+    relayd.wait_log("event=reload.*made anew: control.sock", since=mark)
+    assert relayd.ctl("status").returncode == 0
+
+
+def test_a_directory_that_was_removed_comes_back(relayd):
+    shutil.rmtree(relayd.run / "agent")
+    assert "made anew: agent/main.sock" in relayd.ctl("reload").stdout
+    with relayd.agent():
+        pass
+
+
+def with_datagrams(path, relayd):
+    """What cannot be asked whether it answers is another's."""
+    path.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(path))
+        path.chmod(0o777)
+        done = relayd.ctl("reload")
+    assert done.returncode == 1
+    assert f"{path}: a socket is in the way" in done.stderr
+    path.unlink()
+
+
+def test_what_is_in_the_way_is_left_alone(relayd, connector):
+    """Neither a file nor another's socket is overwritten, nor removed at the
+    end; nothing changes until it is gone."""
+    path = relayd.agent_path()
+    inode = path.stat().st_ino
+    path.unlink()
+    path.write_text("somebody's")
+    (relayd.run / "status.sock").unlink()
+    done = relayd.ctl("reload")
+    assert done.returncode == 1
+    assert f"{path}: something that is no socket is in the way" in done.stderr
+    assert path.read_text() == "somebody's"
+    # What was made for the reload that was refused is not left without an ear.
+    assert not (relayd.run / "status.sock").exists()
+    assert relayd.gateway()["state"] == "connected"
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        path.chmod(0o777)
+        done = relayd.ctl("reload")
+        assert done.returncode == 1
+        assert f"{path}: another process answers there" in done.stderr
+    with_datagrams(path, relayd)
+    # A socket that nobody answers on is no obstacle.
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        path.chmod(0o777)
+    done = relayd.ctl("reload")
+    assert "made anew: status.sock, agent/main.sock" in done.stdout
+    assert path.stat().st_ino != inode
+    with relayd.agent():
+        pass
+    assert len(connector.dials) == 1
+    path.unlink()
+    path.write_text("somebody's")
+    relayd.stop()
+    assert path.read_text() == "somebody's"
+
+
+def test_the_engine_dies_after_a_refused_reload(relayd, connector):
+    """What it listened on before is what its successor gets."""
+    before = relayd.run / "elsewhere"
+    relayd.agent_path().rename(before)
+    relayd.configure(relayd.config | {"log": {"level": "info"}})
+    relayd.write("main.secret", "", 0o600)
+    assert not relayd.reload()["ok"]
+    assert not relayd.agent_path().exists()
+    before.rename(relayd.agent_path())
+    relayd.kill_and_wait("engine")
+    relayd.wait_state()
+    with relayd.agent():
+        pass
+    relayd.write("main.secret", connector.gateway().secrets[0] + "\n", 0o600)
+    assert relayd.reload()["text"].endswith("0 removed")
+
+
+# Groups of sockets.
+
+@pytest.mark.root
+def test_other_groups_are_told(relayd, connector):
+    relayd.configure(relayd.config | {"control": {"group": "daemon"}})
+    done = relayd.ctl("reload")
+    assert done.stdout == ("reloaded: 0 added, 0 changed, 0 removed; "
+                           "other group: control.sock, status.sock\n")
+    relayd.connect_to(connector, agents={"group": "daemon"})
+    assert relayd.reload()["text"] == ("reloaded: 0 added, 1 changed, "
+                                       "0 removed; other group: "
+                                       "agent/main.sock")
+    assert relayd.reload()["text"].endswith("0 removed")

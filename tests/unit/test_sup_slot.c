@@ -93,13 +93,13 @@ test_descriptors_close(void **state)
 
 	int kept = open("/dev/null", O_RDONLY);
 
-	s->slot[i].listen_fd = fd;
+	s->slot[i].sock.now.fd = fd;
 	s->slot[i].kept_fd = kept;
 	sup_slot_free(s, (unsigned)i);
 	assert_int_equal(fcntl(fd, F_GETFD), -1);
 	assert_int_equal(errno, EBADF);
 	assert_int_equal(fcntl(kept, F_GETFD), -1);
-	assert_int_equal(s->slot[i].listen_fd, -1);
+	assert_int_equal(s->slot[i].sock.now.fd, -1);
 	assert_int_equal(s->slot[i].kept_fd, -1);
 }
 
