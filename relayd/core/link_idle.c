@@ -208,8 +208,9 @@ on_quiet(void *arg)
 		    "what comes");
 	} else if (l->alone_at != 0) {
 		if (l->left)
-			(void)snprintf(
-			    why, sizeof(why), "the last agent goes idle");
+			(void)snprintf(why, sizeof(why),
+			    "no agent takes events: the last one said "
+			    "going_idle");
 		else
 			(void)snprintf(why, sizeof(why), "no agent for %llu s",
 			    (unsigned long long)idle_after(gw) / 1000);

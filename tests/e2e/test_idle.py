@@ -76,7 +76,8 @@ def test_an_agents_own(relayd, connector):
             holder.ack(holder.inbound("one"))
     connector.wait_all_acked()
     gateway = relayd.wait_state(state="idle")
-    assert gateway["reason"] == "the last agent goes idle"
+    assert gateway["reason"] == \
+        "no agent takes events: the last one said going_idle"
     # They are told, and one of them sends.
     second.expect("link", lambda m: m["state"] == "idle")
     assert second.act("send", chat_id="c1", content="back")["success"]

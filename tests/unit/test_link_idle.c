@@ -138,7 +138,8 @@ test_the_last_agent_goes_idle(void **state)
 	assert_int_equal(w->closes, 1);
 	world_close(w, 1000, "");
 	assert_string_equal(w->state, "idle");
-	assert_string_equal(w->gw->link.reason, "the last agent goes idle");
+	assert_string_equal(w->gw->link.reason,
+	    "no agent takes events: the last one said going_idle");
 	agent_says(b, HELLO);
 	assert_int_equal(w->gw->link.state, LINK_DIAL);
 }
