@@ -12,23 +12,52 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "json.h"
 #include "state.h"
 
 /* No gateway's socket is there, though relayd may run. */
 static int
 no_socket(const struct agent *a, const struct client *c, int error)
 {
-	struct state st;
-	int alive = state_read(&st, a->ctl) == 0 && st.alive;
+	char pid[24];
+	enum client_life life = client_life(a->ctl, pid);
 
-	state_free(&st);
-	if (!alive || error == EACCES)
-		return client_explain(
-		    c, a->ctl, error == EACCES ? CLIENT_DENIED : CLIENT_ABSENT);
-	ctl_warn("%s: no socket for agents is there, though relayd runs (pid "
-		 "%d); relay-ctl check says what became of it",
-	    c->path, st.pid);
+	if (error == EACCES)
+		return client_explain(c, a->ctl, CLIENT_DENIED);
+	if (life == LIFE_NO)
+		return client_explain(c, a->ctl, CLIENT_ABSENT);
+	ctl_warn("%s: no socket for agents is there, though relayd %s%s: "
+		 "somebody removed it; have an operator make it anew "
+		 "(relay-ctl reload)",
+	    c->path, life == LIFE_YES ? "runs" : "seems to run", pid);
 	return CTL_FAILED;
+}
+
+/* The gateways that have a socket: how many, their names, and the last one. */
+static int
+list_sockets(
+    const char *path, char *names, size_t cap, char last[LIMIT_NAME + 1])
+{
+	struct dirent *d;
+	size_t len;
+	DIR *dir;
+	int n = 0;
+
+	names[0] = '\0';
+	if ((dir = opendir(path)) == NULL)
+		return -1;
+	while ((d = readdir(dir)) != NULL) {
+		len = strlen(d->d_name);
+		if (len <= 5 || strcmp(d->d_name + len - 5, ".sock") != 0 ||
+		    len - 5 > LIMIT_NAME)
+			continue;
+		snprintf(last, LIMIT_NAME + 1, "%.*s", (int)len - 5, d->d_name);
+		strlcat(names, n == 0 ? "" : ", ", cap);
+		strlcat(names, last, cap);
+		n++;
+	}
+	closedir(dir);
+	return n;
 }
 
 /* The gateway whose socket stands alone in the run directory.  CTL_OK, or
@@ -36,35 +65,66 @@ no_socket(const struct agent *a, const struct client *c, int error)
 static int
 only_gateway(struct agent *a)
 {
-	char path[LIMIT_PATH + 16], names[256] = "";
+	char path[LIMIT_PATH + 16], names[256];
 	struct client none = {.fd = -1};
-	struct dirent *d;
-	size_t len;
-	DIR *dir;
-	int n = 0;
+	int n;
 
 	snprintf(path, sizeof(path), "%s/agent", a->ctl->rundir);
 	strlcpy(none.path, path, sizeof(none.path));
-	if ((dir = opendir(path)) == NULL)
+	n = list_sockets(path, names, sizeof(names), a->gateway);
+	if (n == -1)
 		return no_socket(a, &none, errno);
-	while ((d = readdir(dir)) != NULL) {
-		len = strlen(d->d_name);
-		if (len <= 5 || strcmp(d->d_name + len - 5, ".sock") != 0 ||
-		    len - 5 > LIMIT_NAME)
-			continue;
-		snprintf(a->gateway, sizeof(a->gateway), "%.*s", (int)len - 5,
-		    d->d_name);
-		strlcat(names, n == 0 ? "" : ", ", sizeof(names));
-		strlcat(names, a->gateway, sizeof(names));
-		n++;
-	}
-	closedir(dir);
-	if (n == 1)
-		return CTL_OK;
 	if (n == 0)
 		return no_socket(a, &none, ENOENT);
+	if (n == 1)
+		return CTL_OK;
 	return ctl_usage(
 	    "agent", "name the gateway (-g); there are: %s", names);
+}
+
+/* Whether it is a gateway of this relayd: 1, 0, or -1: not known to us. */
+static int
+is_gateway(const struct agent *a)
+{
+	struct state st;
+	struct span elem;
+	struct obj o;
+	size_t pos = 0;
+	int is = state_read(&st, a->ctl) == 0 && st.alive ? 0 : -1;
+
+	while (is == 0 && json_each(st.gateways, &pos, &elem) == 1)
+		if (obj_parse(&o, elem) == 0 &&
+		    span_eq(field_str(&o, "name"), span_str(a->gateway)))
+			is = 1;
+	state_free(&st);
+	return is;
+}
+
+int
+agent_unknown(const struct agent *a)
+{
+	char path[LIMIT_PATH + 16], names[256], last[LIMIT_NAME + 1], pid[24];
+	int is, n;
+
+	if (access(a->link.path, F_OK) == 0 || errno != ENOENT ||
+	    client_life(a->ctl, pid) == LIFE_NO)
+		return 0;
+	if ((is = is_gateway(a)) == 1) {
+		ctl_warn("%s is gone, though relayd runs%s: somebody removed "
+			 "it; have an operator make it anew (relay-ctl reload)",
+		    a->link.path, pid);
+		return 1;
+	}
+	snprintf(path, sizeof(path), "%s/agent", a->ctl->rundir);
+	n = list_sockets(path, names, sizeof(names), last);
+	ctl_warn("%s: there is no such socket: %s%s; there %s %s%s",
+	    a->link.path, a->gateway,
+	    is == 0 ? " is no gateway of this relayd"
+		    : " is perhaps no gateway of this relayd, or somebody "
+		      "removed its socket (relay-ctl reload makes it anew)",
+	    n == 1 ? "is" : "are", n > 0 ? names : "none",
+	    n >= 0 ? "" : " that we may see");
+	return 1;
 }
 
 /* Whether the program can be found, so that a typing mistake is told now and

@@ -119,6 +119,11 @@ struct agent {
 	int signals;	/* signalfd */
 };
 
+/* agent.c */
+/* Whether relayd runs and the gateway has no socket there, which is then told:
+ * the name is wrong, or somebody removed it. */
+int agent_unknown(const struct agent *a);
+
 /* agent_link.c */
 void link_attach(struct agent *a);
 /* Drop the connection; it is tried again after delay_ms. */

@@ -10,7 +10,6 @@
 
 #include "agent.h"
 #include "json.h"
-#include "state.h"
 
 /* What an event may take in all: its program, its answer's result. */
 static long
@@ -62,24 +61,6 @@ put_hello(struct agent *a)
 	buf_adds(b, SPAN_LIT("}\n"));
 }
 
-/* relayd runs, and there is no such socket: the name is wrong. */
-static int
-is_unknown(const struct agent *a)
-{
-	struct state st;
-	int r;
-
-	if (access(a->link.path, F_OK) == 0 || errno != ENOENT)
-		return 0;
-	r = state_read(&st, a->ctl) == 0 && st.alive;
-	state_free(&st);
-	if (r)
-		ctl_warn("%s: there is no such socket; is %s a gateway of this "
-			 "relayd? (relay-ctl status)",
-		    a->link.path, a->gateway);
-	return r;
-}
-
 void
 link_attach(struct agent *a)
 {
@@ -99,7 +80,7 @@ link_attach(struct agent *a)
 	}
 	/* Once attached, we wait for relayd to come back; at first, somebody
 	 * may have typed the wrong thing. */
-	if (a->serial == 0 && r == CLIENT_ABSENT && is_unknown(a))
+	if (a->serial == 0 && r == CLIENT_ABSENT && agent_unknown(a))
 		a->fatal = CTL_FAILED;
 	else if (a->serial == 0 || r == CLIENT_DENIED || r == CLIENT_WRONG)
 		a->fatal = client_explain(&a->link, a->ctl, r);

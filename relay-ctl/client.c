@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* The client's end of relayd's sockets. */
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <errno.h>
-#include <grp.h>
 #include <poll.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,7 +13,6 @@
 #include "field.h"
 #include "json.h"
 #include "progress.h"
-#include "state.h"
 #include "version.h"
 
 /* Milliseconds between tries while the listener's backlog is full. */
@@ -55,9 +51,8 @@ until_of(int wait_ms)
 	return wait_ms == CLIENT_WAIT_EVER ? -1 : client_now() + wait_ms;
 }
 
-/* auth.sock is for other people, and another process serves it. */
-static int
-is_auth(const struct client *c)
+int
+client_is_auth(const struct client *c)
 {
 	const char *slash = strrchr(c->path, '/');
 
@@ -75,7 +70,7 @@ client_open(struct client *c, const struct ctl *ctl, const char *name)
 	buf_init(&c->in, CLIENT_REPLY_MAX);
 	n = snprintf(c->path, sizeof(c->path), "%s/%s", ctl->rundir, name);
 	c->fd = -1;
-	c->who = is_auth(c) ? "relay-authd" : "the engine";
+	c->who = client_is_auth(c) ? "relay-authd" : "the engine";
 	if (n < 0 || (size_t)n >= sizeof(sun.sun_path)) {
 		ctl_warn("%s: longer than the %zu bytes a socket's path may "
 			 "have",
@@ -215,6 +210,11 @@ client_ask(struct client *c, const struct ctl *ctl, struct buf *req,
 	if (r == CLIENT_DENIED && read_only) {
 		client_close(c);
 		r = client_open(c, ctl, "status.sock");
+		/* The one that is there is what can be told about. */
+		if (r == CLIENT_ABSENT) {
+			client_close(c);
+			r = client_open(c, ctl, "control.sock");
+		}
 	}
 	if (r == CLIENT_OK && req->failed) {
 		ctl_warn("the request is longer than the %u bytes relayd takes",
@@ -270,85 +270,4 @@ client_do(struct client *c, const struct ctl *ctl, struct buf *req,
 	if (obj_parse(&o, *reply) == 0 && field_true(&o, "ok"))
 		return CTL_OK;
 	return client_refused(c, ctl, *reply);
-}
-
-/* Credentials are for root, and for whom relayd was started as. */
-static int
-denied_auth(const struct client *c, uid_t owner)
-{
-	const struct passwd *pw = owner == 0 ? NULL : getpwuid(owner);
-
-	if (owner == 0)
-		ctl_warn("%s: permission denied: credentials are root's; run "
-			 "relay-ctl as root",
-		    c->path);
-	else
-		ctl_warn("%s: permission denied: credentials are for root and "
-			 "for user %s, as whom relayd runs",
-		    c->path, pw == NULL ? "(without a name)" : pw->pw_name);
-	return CTL_FAILED;
-}
-
-/* Whom the socket, or the directory that keeps us from it, is for. */
-static int
-denied(const struct client *c)
-{
-	const struct group *gr;
-	const char *slash, *path = c->path;
-	char dir[sizeof(c->path)];
-	struct stat st;
-
-	strlcpy(dir, c->path, sizeof(dir));
-	while (stat(path, &st) == -1) {
-		if ((slash = strrchr(dir, '/')) == NULL || slash == dir) {
-			ctl_warn("%s: permission denied", c->path);
-			return CTL_FAILED;
-		}
-		dir[slash - dir] = '\0';
-		path = dir;
-	}
-	if (is_auth(c))
-		return denied_auth(c, st.st_uid);
-	if (st.st_gid == 0) {
-		/* Never have anybody join root's group. */
-		ctl_warn("%s: permission denied: it is for root alone; ask as "
-			 "root, or have root name a group of yours (%s.group "
-			 "in relayd.yaml)",
-		    c->path, strstr(c->path, "/agent/") ? "agents" : "control");
-		return CTL_FAILED;
-	}
-	gr = getgrgid(st.st_gid);
-	if (gr != NULL)
-		ctl_warn("%s: permission denied: it is for group %s; have "
-			 "yourself added to it (usermod -aG %s USER) and log "
-			 "in again",
-		    c->path, gr->gr_name, gr->gr_name);
-	else
-		ctl_warn("%s: permission denied: it is for group %u", c->path,
-		    (unsigned)st.st_gid);
-	return CTL_FAILED;
-}
-
-int
-client_explain(
-    const struct client *c, const struct ctl *ctl, enum client_result r)
-{
-	if (r == CLIENT_WRONG)
-		return CTL_FAILED;
-	if (r == CLIENT_DENIED)
-		return denied(c);
-	if (state_warn(ctl, c->who) == 0)
-		return CTL_FAILED;
-	if (state_strange(ctl))
-		return CTL_FAILED;
-	if (r == CLIENT_SILENT) {
-		ctl_warn("%s: no answer in time, and no %s/state.json that "
-			 "says why; look at relayd's log",
-		    c->path, ctl->rundir);
-		return CTL_FAILED;
-	}
-	ctl_warn("relayd is not running (%s: nobody answers); start it, or "
-		 "name its run directory with -r",
-	    c->path);
-	return CTL_NOT_RUNNING;
 }

@@ -84,6 +84,15 @@ int client_refused(
 int client_explain(
     const struct client *c, const struct ctl *ctl, enum client_result r);
 
+/* Whether it is auth.sock's, which is for other people than the others and
+ * which another process serves. */
+int client_is_auth(const struct client *c);
+
+/* Whether relayd runs, as far as we may know. */
+enum client_life { LIFE_NO, LIFE_MAYBE, LIFE_YES };
+/* words: " (pid N)" when it is known, else "". */
+enum client_life client_life(const struct ctl *ctl, char words[24]);
+
 /* CLOCK_MONOTONIC in milliseconds. */
 int64_t client_now(void);
 

@@ -140,6 +140,25 @@ state_describe(const struct state *st, const char *who, char text[STATE_TEXT])
 }
 
 int
+state_steady(const struct ctl *ctl)
+{
+	struct state st;
+	struct span elem;
+	struct obj o;
+	size_t pos = 0;
+	int steady = -1;
+
+	if (state_read(&st, ctl) == 0)
+		steady = st.alive && span_eq(st.phase, SPAN_LIT("\"running\""));
+	while (steady == 1 && json_each(st.processes, &pos, &elem) == 1)
+		if (obj_parse(&o, elem) == 0 &&
+		    span_eq(field_str(&o, "state"), SPAN_LIT("restarting")))
+			steady = 0;
+	state_free(&st);
+	return steady;
+}
+
+int
 state_warn(const struct ctl *ctl, const char *who)
 {
 	char text[STATE_TEXT];

@@ -25,6 +25,8 @@ int state_file(struct buf *b, const struct ctl *ctl, const char *name);
  * case. */
 int state_read(struct state *st, const struct ctl *ctl);
 void state_free(struct state *st);
+/* Whether all its processes run, and shall go on to; -1: not known to us. */
+int state_steady(const struct ctl *ctl);
 /* Say on standard error that relayd lives, and why it does not answer.  0, or
  * -1 with nothing said: it does not live, or there is no such file. */
 int state_warn(const struct ctl *ctl, const char *who);

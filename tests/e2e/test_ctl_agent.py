@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: ISC
 """relay-ctl agent --exec, and the examples, as agents of the real daemons."""
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -249,17 +251,100 @@ def test_link_reasons_do_nothing_to_a_terminal(busy, eager, run):
     busy.wait_state()
 
 
+@contextlib.contextmanager
+def without_socket(relayd):
+    """Somebody removed the agents' socket."""
+    place = relayd.run / "agent" / "main.sock"
+    place.rename(relayd.run / "elsewhere")
+    try:
+        yield place
+    finally:
+        (relayd.run / "elsewhere").rename(place)
+
+
 def test_no_socket_is_there(busy, run):
     """Somebody removed it: relayd runs, and that is told."""
-    place = busy.run / "agent" / "main.sock"
-    place.rename(busy.run / "elsewhere")
-    try:
+    with without_socket(busy) as place:
         done = busy.ctl("agent", "--exec", "true")
-    finally:
-        (busy.run / "elsewhere").rename(place)
-    assert done.returncode == 1
+        named = busy.ctl("agent", "-g", "main", "--exec", "true")
+    assert done.returncode == named.returncode == 1
     assert "no socket for agents is there, though relayd runs" in done.stderr
-    assert "relay-ctl check" in done.stderr and "(null)" not in done.stderr
+    assert f"{place} is gone, though relayd runs" in named.stderr
+    for said in (done, named):
+        assert "relay-ctl reload" in said.stderr
+        assert "not running" not in said.stderr
+        assert "(null)" not in said.stderr
+
+
+def as_somebody(relayd, *args, groups=()):
+    """relay-ctl as a user who has nothing to do with relayd."""
+    def become():
+        os.setgroups(groups)
+        os.setgid(65533)
+        os.setuid(65533)
+    return subprocess.run(
+        relayd.ctl_words(*args), stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, cwd="/", timeout=TIMEOUT_S,
+        check=False, preexec_fn=become)
+
+
+@pytest.mark.root
+def test_no_socket_is_there_for_somebody(busy, run):
+    """He may not read what state relayd is in."""
+    with without_socket(busy):
+        done = as_somebody(busy, "agent", "--exec", "true")
+        named = as_somebody(busy, "agent", "-g", "main", "--exec", "true")
+    assert done.returncode == named.returncode == 1
+    assert "though relayd seems to run" in done.stderr
+    assert "main is perhaps no gateway" in named.stderr
+    for said in (done, named):
+        assert "relay-ctl reload" in said.stderr
+        assert "not running" not in said.stderr
+
+
+@pytest.mark.root
+def test_no_socket_for_dashboards(busy):
+    """Who may not use the operators' socket is told of that one."""
+    busy.run.joinpath("status.sock").unlink()
+    done = as_somebody(busy, "status")
+    assert done.returncode == 1 and "not running" not in done.stderr
+    assert "control.sock: permission denied" in done.stderr
+
+
+@pytest.mark.root
+def test_whom_a_socket_is_for(busy, run):
+    """What is told names the setting, the group, the mode that is wrong."""
+    place, ctl = busy.agent_path(), busy.run / "control.sock"
+    agent = ("agent", "--exec", "true")
+
+    def told(*args, groups=()):
+        done = as_somebody(busy, *args, groups=groups)
+        assert done.returncode == 1
+        return done.stderr
+
+    assert "(gateways.main.agents.group in relayd.yaml)" in told(*agent)
+    assert "(control.group in relayd.yaml)" in told("reload")
+    assert "(control.group in relayd.yaml)" in told("status")
+    assert "credentials are root's" in told("enroll", "main", "--token-file",
+                                            "/dev/null")
+    for path, args in ((place, agent), (ctl, ["reload"])):
+        os.chown(path, 0, 1)
+        assert "group daemon" in told(*args)
+        assert "usermod -aG daemon USER" in told(*args)
+        assert "next login" in told(*args)
+        path.chmod(0o600)
+        assert f"{path}: permission denied: its group is ours, and its mode " \
+            "0600" in told(*args, groups=[1])
+    assert "gateways.main.agents.group" in told(*agent)
+    place.parent.chmod(0o700)
+    for args in (agent, ("agent", "-g", "main", "--exec", "true")):
+        assert f"the mode of {place.parent} is 0700" in told(*args)
+        assert f"chmod 0755 {place.parent}" in told(*args)
+    busy.run.chmod(0o700)
+    for args in (agent, ["reload"]):
+        assert f"the mode of {busy.run} is 0700" in told(*args)
+    busy.run.chmod(0o755)
+    place.parent.chmod(0o755)
 
 
 def test_platforms_and_wrong_words(busy, run):
@@ -270,7 +355,7 @@ def test_platforms_and_wrong_words(busy, run):
     done = busy.ctl("agent", "--exec", "/nonexistent")
     assert done.returncode == 1 and "/nonexistent" in done.stderr
     done = busy.ctl("agent", "-g", "nope", "--exec", "true")
-    assert done.returncode == 1 and "is nope a gateway" in done.stderr
+    assert done.returncode == 1 and "nope is no gateway of this relayd; there is main" in done.stderr
     run("true\n", "--platform", "discord")
     assert busy.gateway()["agents"][0]["platforms"] == ["discord"]
 

@@ -4,6 +4,7 @@ secrets are not, what is refused, forget, enable and show credentials."""
 
 import json
 import os
+import socket
 import subprocess
 import threading
 import time
@@ -152,6 +153,12 @@ def test_not_running(rundir, tmp_path, args):
     assert done.returncode == 3
     assert "not running" in done.stderr
     put_state(rundir, os.getpid())
+    done = run(rundir, *filled(args, tmp_path))
+    assert done.returncode == 1
+    assert "auth.sock is gone, though relayd runs" in done.stderr
+    assert "(relay-ctl reload)" in done.stderr
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(rundir / "auth.sock"))
     done = run(rundir, *filled(args, tmp_path))
     assert done.returncode == 1
     assert "relay-authd is silent" in done.stderr

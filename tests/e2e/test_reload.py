@@ -231,7 +231,14 @@ def test_what_was_removed_is_made_anew(relayd, connector):
 
 
 def test_a_signal_brings_the_operators_socket_back(relayd):
+    until(lambda: all(p["state"] == "running"
+                      for p in relayd.state_json()["processes"]),
+          "the state file")
     (relayd.run / "control.sock").unlink()
+    done = relayd.ctl("reload")
+    assert done.returncode == 1 and "control.sock is gone" in done.stderr
+    assert f"relayd runs (pid {relayd.pid})" in done.stderr
+    assert "kill -HUP" in done.stderr and "silent" not in done.stderr
     mark = relayd.log_mark()
     os.kill(relayd.pid, signal.SIGHUP)
     relayd.wait_log("event=reload.*made anew: control.sock", since=mark)
