@@ -17,8 +17,8 @@
  * not there. */
 int sup_dir_run(struct sup_made *made, const char *run, struct conf_error *e);
 /* Make (or check) the state directory with authd/, which as root belongs to
- * relay-authd's user.  made as above.  Returns a descriptor of that, which keeps
- * another relayd away as long as it is open; or -1. */
+ * relay-authd's user.  made as above.  Returns a descriptor of that, which
+ * keeps another relayd away as long as it is open; or -1. */
 int
 sup_dir_state(struct sup_made *made, const char *state, struct conf_error *e);
 /* Make (or check) journal/ in the state directory: its descriptor. */

@@ -170,7 +170,7 @@ struct supervisor {
 	struct sup_slots slots;
 	struct sup_reload reload;
 	struct sup_xchgs *xchg;
-	int lock_fd, state_fd; /* which keep another relayd away */
+	int lock_fd, state_fd;		 /* which keep another relayd away */
 	struct sup_sock sock[SUP_SOCKS]; /* those that are there once */
 	struct sup_passed passed;	 /* by the service manager */
 	struct notify notify;
