@@ -28,6 +28,10 @@
 /* Rounds of a turn's end: what one part leaves for another is done in the next
  * round; what goes on longer waits for the loop. */
 #define ROUNDS 8
+/* Milliseconds that the timer may be late: more than any turn takes.  Later, it
+ * was not we that were busy: a container was frozen, perhaps, agents with it.
+ */
+#define STILL_MS 2000
 /* Milliseconds that agents have, once all links are down, to take what was
  * sent to them. */
 #define FLUSH_MS 500
@@ -344,15 +348,34 @@ stop_done(struct engine *e)
 	return now >= e->flush_at || !agent_sock_pending(e);
 }
 
+/* How late the timer rings, for who will want to know. */
+static void
+notice_delay(struct engine *e)
+{
+	uint64_t now = engine_clock();
+
+	if (e->armed != TIMER_NEVER && now > e->armed + STILL_MS)
+		e->late = now - e->armed;
+}
+
 /* Before anything that a deadline or a dead connection would lead to. */
 static void
 notice_sleep(struct engine *e)
 {
-	if (!slept_now(&e->slept))
-		return;
-	log_info("engine", NULL, "the host slept: links are made anew");
-	engine_now(e);
-	core_slept(e->core);
+	notice_delay(e);
+	if (slept_now(&e->slept)) {
+		log_info("engine", NULL, "the host slept: links are made anew");
+		engine_now(e);
+		core_slept(e->core);
+	} else if (e->late > 0) {
+		log_warn("engine", NULL,
+		    "it could not run for %llu s: stopped, or no processor "
+		    "was free",
+		    (unsigned long long)e->late / 1000);
+		engine_now(e);
+		core_stood_still(e->core);
+	}
+	e->late = 0;
 }
 
 /* What the events left to be done: acknowledgements to be framed, timers, and
@@ -410,6 +433,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	(void)!read((int)fd, &n, sizeof(n));
+	notice_delay(e);
 	e->armed = TIMER_NEVER;
 }
 

@@ -142,6 +142,7 @@ struct engine {
 	struct event *timer;
 	int timer_fd;
 	uint64_t armed;	   /* core time the timer is set to; TIMER_NEVER */
+	uint64_t late;	   /* milliseconds that it rang too late; 0 */
 	uint64_t stop_at;  /* core time the stop budget ends; 0: not stopping */
 	uint64_t flush_at; /* stopped but for the agents' queues, until then */
 	uint32_t corr;	   /* of the last dial */

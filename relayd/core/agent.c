@@ -415,7 +415,7 @@ on_hello_due(void *arg)
 }
 
 void
-agent_slept(struct agent *a)
+agent_stood_still(struct agent *a)
 {
 	if (a->state == AGENT_NEW)
 		timer_set(&a->gw->core->timers, &a->hello_timer,

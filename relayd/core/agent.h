@@ -19,7 +19,7 @@ int agent_line(struct agent *a, const struct span *piece, int n);
 /* Whether the agent serves an identity's platform. */
 int agent_serves(const struct agent *a, unsigned identity);
 
-/* The host slept, and the agent with it: its deadlines begin anew. */
-void agent_slept(struct agent *a);
+/* For a while nothing ran, the agent neither: its deadlines begin anew. */
+void agent_stood_still(struct agent *a);
 
 #endif

@@ -524,7 +524,7 @@ core_wish(
 }
 
 void
-core_slept(struct core *c)
+core_stood_still(struct core *c)
 {
 	struct agent *a;
 	uint32_t i;
@@ -533,9 +533,19 @@ core_slept(struct core *c)
 		if (c->gw[i] == NULL)
 			continue;
 		TAILQ_FOREACH (a, &c->gw[i]->agents, entry)
-			agent_slept(a);
-		link_slept(c->gw[i]);
+			agent_stood_still(a);
 	}
+}
+
+void
+core_slept(struct core *c)
+{
+	uint32_t i;
+
+	core_stood_still(c);
+	for (i = 0; i < LIMIT_GATEWAYS; i++)
+		if (c->gw[i] != NULL)
+			link_slept(c->gw[i]);
 }
 
 /* The frame, as the connector would have sent it. */

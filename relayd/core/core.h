@@ -324,8 +324,10 @@ enum link_wish {
  * phrase that says why it cannot be. */
 const char *core_wish(
     struct gateway *gw, enum link_wish wish, uint64_t cookie, const char *who);
-/* The host slept: links are dropped and dialled at once; agents slept, too, and
- * have all their time again. */
+/* No time passed for us, nor, perhaps, for agents: they have all theirs again.
+ */
+void core_stood_still(struct core *c);
+/* The host slept: that, and links are dropped and dialled at once. */
 void core_slept(struct core *c);
 /* An operator stops the turn of a session: its agent gets interrupt_inbound,
  * all agents where none has it.  NULL, or why not. */

@@ -5,6 +5,7 @@ nothing acknowledged comes again, nothing unacknowledged is lost."""
 import os
 import signal
 import threading
+import time
 
 import pytest
 
@@ -169,6 +170,24 @@ def test_a_child_that_hangs_is_killed(relayd):
     pid = relayd.kill("dialer", signal.SIGSTOP)
     relayd.wait_log("dialer.*heartbeat", timeout=30, since=mark)
     assert relayd.role_pid("dialer", other_than=pid) != pid
+
+
+def test_agents_of_a_frozen_host_have_their_time_again(relayd, connector):
+    """As a container is frozen: all stands still, agents too."""
+    agent = relayd.agent(ack_timeout=3)
+    connector.say("discord", "c1", "worked on")
+    delivery = agent.inbound("worked on")
+    mark = relayd.log_mark()
+    pids = relayd.pids().values()
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(7)   # what the engine calls a delay, and its agent's time
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    relayd.wait_log("event=engine .*it could not run for", since=mark)
+    agent.ack(delivery)
+    connector.wait_all_acked()
+    assert relayd.gateway()["counters"]["suspects"] == 0
 
 
 @pytest.mark.slow
