@@ -263,6 +263,18 @@ step_clear(struct world *w)
 		}
 }
 
+/* Agents slept, too: their time begins anew. */
+static void
+agents_slept(struct world *w)
+{
+	const struct slot *s;
+	uint32_t i;
+
+	for (s = w->slot; s < w->slot + SLOTS; s++)
+		for (i = 0; i < s->nheld; i++)
+			w->event[s->held[i]].given_at = w->now;
+}
+
 static void
 step_suspend(struct world *w)
 {
@@ -278,6 +290,7 @@ step_suspend(struct world *w)
 	before = w->gw->link.state;
 	w->tries = 0;
 	w->woken = 1;
+	agents_slept(w);
 	core_slept(w->c);
 	w->woken = 0;
 	dials_after_sleep(w, before);
