@@ -100,7 +100,8 @@ ask(struct serve_line *l)
 	client_begin(&req, l->cmd);
 	buf_adds(&req, SPAN_LIT("}\n"));
 	n = send(l->fd, buf_span(&req).p, buf_len(&req), MSG_NOSIGNAL);
-	n = n == (ssize_t)buf_len(&req) ? 0 : -1;
+	/* Who hung up may have said why before. */
+	n = n == (ssize_t)buf_len(&req) || (n == -1 && errno == EPIPE) ? 0 : -1;
 	buf_free(&req);
 	return (int)n;
 }

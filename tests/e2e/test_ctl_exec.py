@@ -360,7 +360,7 @@ def test_agent_wrong_gateway(rundir):
     put_state(rundir, os.getpid())
     done = run(rundir, "agent", "-g", "nope", "--exec", "true")
     assert done.returncode == 1
-    assert "is nope a gateway" in done.stderr
+    assert "nope is no gateway of this relayd" in done.stderr
 
 
 def test_agent_program_missing(rundir):
