@@ -252,7 +252,7 @@ def test_what_is_not_known_is_not_shown(rundir, tmp_path):
                "credential": {"source": canary, "reason": canary, **inside},
                "identities": [canary, {"platform": canary, "bot_id": canary,
                                        "descriptor": {"label": canary}}],
-               "agents": [{"name": canary, "uid": 4711, "platforms": [canary],
+               "agents": [{"name": canary, "uid": 471108154, "platforms": [canary],
                            "number": canary, **inside}],
                "counters": {"dials": 5, "of_" + canary: 1, "new": canary,
                             "newer": {"x": canary}, "canary_x": 1},
@@ -279,7 +279,7 @@ def test_what_is_not_known_is_not_shown(rundir, tmp_path):
     assert done.returncode == 0, done
     text = path.read_text()
     assert "canary" not in text.lower()
-    assert "4711" not in text
+    assert "471108154" not in text
     shown = document(text, "status")["gateways"][0]
     assert shown["counters"]["dials"] == 5
     assert shown["reason"] == "closed by the connector 1008 …"

@@ -334,14 +334,14 @@ def test_unknown_ids(make_relayd, make_connector):
 def test_content_is_for_operators(relayd, connector):
     """It is shown when asked for, on control.sock alone, while it is there."""
     agent = relayd.agent()
-    connector.say("discord", "c1", CANARY)
+    connector.say("discord", "chat of Ann", CANARY)
     delivery = agent.inbound(CANARY)
     event = delivery["bufferId"]
     for path, more in (("control.sock", {}), ("status.sock", {}),
                        ("status.sock", {"content": False})):
         told = json.dumps(ask(relayd, event, path, **more))
         assert CANARY not in told and '"ok": true' in told
-        assert ("c1" in told) is (path == "control.sock")
+        assert ("chat of Ann" in told) is (path == "control.sock")
     refused = ask(relayd, event, "status.sock", content=True)
     assert refused["code"] == "not_permitted"
     assert CANARY not in json.dumps(refused)
