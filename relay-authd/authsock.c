@@ -355,7 +355,8 @@ authsock_serve(
 	if (as->room == NULL &&
 	    (as->room = secmem_new(AUTHSOCK_LINE, NULL)) == NULL)
 		return -1;
-	linesock_free(as->sock);
+	if (as->sock != NULL)
+		return linesock_listen(as->sock, fd, owner);
 	as->sock = linesock_new(base, fd, owner, AUTHSOCK_LINE, on_line, as);
 	return as->sock == NULL ? -1 : 0;
 }

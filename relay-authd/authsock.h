@@ -19,8 +19,9 @@ struct authsock {
 	void *arg;
 };
 
-/* Serve a listening socket, as linesock_new does, in place of the last one.
- * 0, or -1 without memory: fd stays the caller's. */
+/* Serve a listening socket, as linesock_new does, in place of the last one; who
+ * waits for an answer gets it.  0, or -1 without memory: fd stays the caller's,
+ * and the last one is served. */
 int authsock_serve(
     struct authsock *as, struct event_base *base, int fd, uid_t owner);
 void authsock_close(struct authsock *as);

@@ -247,20 +247,35 @@ linesock_new(struct event_base *base, int fd, uid_t owner, size_t max,
 
 	if (l == NULL)
 		return NULL;
-	*l = (struct linesock){.base = base,
-	    .fd = fd,
-	    .owner = owner,
-	    .max = max,
-	    .fn = fn,
-	    .arg = arg};
-	if (fd == -1)
+	*l = (struct linesock){
+	    .base = base, .fd = -1, .max = max, .fn = fn, .arg = arg};
+	if (linesock_listen(l, fd, owner) == 0)
 		return l;
-	l->ev = event_new(base, fd, EV_READ | EV_PERSIST, on_accept, l);
-	if (l->ev == NULL || event_add(l->ev, NULL) == -1) {
-		linesock_free(l);
-		return NULL;
+	free(l);
+	return NULL;
+}
+
+int
+linesock_listen(struct linesock *l, int fd, uid_t owner)
+{
+	struct event *ev = NULL;
+
+	if (fd != -1 &&
+	    (ev = event_new(l->base, fd, EV_READ | EV_PERSIST, on_accept, l)) ==
+		NULL)
+		return -1;
+	if (ev != NULL && event_add(ev, NULL) == -1) {
+		event_free(ev);
+		return -1;
 	}
-	return l;
+	if (l->ev != NULL)
+		event_free(l->ev);
+	if (l->fd != -1)
+		close(l->fd);
+	l->ev = ev;
+	l->fd = fd;
+	l->owner = owner;
+	return 0;
 }
 
 void

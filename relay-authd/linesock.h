@@ -33,9 +33,12 @@ linesock_fn(const struct linesock_client *c, struct span line, void *arg);
 
 /* Serve a listening socket, which is ours then, or none (-1).  Clients of root
  * and of owner are let in; the others are told and cut off.  Lines have at
- * most max bytes.  NULL without memory. */
+ * most max bytes.  NULL without memory: fd stays the caller's. */
 struct linesock *linesock_new(struct event_base *base, int fd, uid_t owner,
     size_t max, linesock_fn *fn, void *arg);
+/* Serve another socket in place of that one; who is connected stays.  0, or -1
+ * without memory: fd stays the caller's, and the last one is served. */
+int linesock_listen(struct linesock *l, int fd, uid_t owner);
 void linesock_free(struct linesock *l);
 /* Take a connected client; the socket is ours. */
 void linesock_add(struct linesock *l, int fd);

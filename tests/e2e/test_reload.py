@@ -203,6 +203,10 @@ def test_the_status_tells_of_a_refused_one(relayd):
 def test_what_was_removed_is_made_anew(relayd, connector):
     """A reload makes it; who is connected stays."""
     before = relayd.agent()
+    owner = socket.socket(socket.AF_UNIX)
+    owner.settimeout(10)
+    owner.connect(str(relayd.run / "auth.sock"))
+    owner.sendall(b'{"cmd":')
     relayd.agent_path().unlink()
     (relayd.run / "status.sock").unlink()
     (relayd.run / "auth.sock").unlink()
@@ -222,6 +226,9 @@ def test_what_was_removed_is_made_anew(relayd, connector):
     connector.say("discord", "c1", "to the one that was there before")
     before.ack(before.inbound("to the one that was there before"))
     connector.wait_all_acked()
+    owner.sendall(b'"credentials"}\n')
+    assert b'"ok":true' in owner.recv(65536)
+    owner.close()
     assert relayd.control({"cmd": "status"}, "status.sock")["ok"]
     assert relayd.ctl("show", "cred").returncode == 0
     # Now that they are there, nothing more is made.

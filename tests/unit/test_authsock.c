@@ -322,6 +322,28 @@ test_so_many_clients(void **state)
 		close(fd[i]);
 }
 
+/* Who waits for an answer gets it, and nobody else does, when the socket is
+ * made anew meanwhile. */
+static void
+test_another_socket(void **state)
+{
+	struct scene *s = *state;
+	const char *ask = "{\"cmd\":\"enroll\",\"gateway\":\"main\","
+			  "\"token\":\"hush\"}\n";
+	int other;
+
+	assert_string_equal(say(s, ask), "");
+	assert_int_equal(authsock_serve(&s->as, s->base, -1, geteuid()), 0);
+	other = client(s);
+	assert_int_equal(write(other, ask, strlen(ask)), strlen(ask));
+	HAS(heard(s, other), "\"ok\":false"); /* one is under way */
+	authsock_enrolled(&s->as,
+	    &(struct job){.cookie = 1, .code = "token_refused", .why = "no"});
+	assert_string_equal(heard(s, other), "");
+	HAS(heard(s, s->fd), "\"code\":\"token_refused\"");
+	close(other);
+}
+
 static void
 test_strangers(void **state)
 {
@@ -355,6 +377,7 @@ main(void)
 	    SCENE_TEST(test_longest_line),
 	    SCENE_TEST(test_secret_memory),
 	    SCENE_TEST(test_so_many_clients),
+	    SCENE_TEST(test_another_socket),
 	    SCENE_TEST(test_strangers),
 	};
 
