@@ -228,6 +228,19 @@ forget_links(struct supervisor *s)
 	}
 }
 
+/* The engine alone has files mapped: the journals. */
+static void
+describe_end(const struct sup_child *c, int status, char *words, size_t cap)
+{
+	sup_spawn_words(status, words, cap);
+	if (c->role == ROLE_ENGINE && WIFSIGNALED(status) &&
+	    WTERMSIG(status) == SIGBUS)
+		strlcat(words,
+		    " (a journal's file was cut, or its disk is full or "
+		    "failing)",
+		    cap);
+}
+
 static void
 gone(struct sup_child *c, int status)
 {
@@ -237,7 +250,7 @@ gone(struct sup_child *c, int status)
 
 	c->pid = 0;
 	cleanup(c);
-	sup_spawn_words(status, words, sizeof(words));
+	describe_end(c, status, words, sizeof(words));
 	c->orderly = 0;
 	if (c->role == ROLE_ENGINE)
 		forget_links(s);

@@ -340,18 +340,6 @@ sup_spawn(struct sup_child *c, const struct pipe_ops *ops, int *log_fd)
 	return 0;
 }
 
-/* What a signal means here. */
-static const char *
-meaning(int sig)
-{
-	if (sig == SIGSYS)
-		return " (by the kernel, for a system call it may not make)";
-	if (sig == SIGBUS)
-		return " (a journal's file was cut, or its disk is full or "
-		       "failing)";
-	return "";
-}
-
 const char *
 sup_spawn_words(int status, char *out, size_t cap)
 {
@@ -367,7 +355,10 @@ sup_spawn_words(int status, char *out, size_t cap)
 		sig = WTERMSIG(status);
 		abbrev = sigabbrev_np(sig);
 		snprintf(out, cap, "killed by signal SIG%s%s",
-		    abbrev == NULL ? "?" : abbrev, meaning(sig));
+		    abbrev == NULL ? "?" : abbrev,
+		    sig == SIGSYS ? " (by the kernel, for a system call it may "
+				    "not make)"
+				  : "");
 	} else
 		strlcpy(out, "ended in an unknown way", cap);
 	return out;

@@ -155,7 +155,7 @@ echo {issuer.token}""").start()
 
 @pytest.mark.parametrize("text, phrase", [
     ("exit 3", "3"), ("true", "nothing|empty|printed"),
-    ("kill -9 $$", "KILL|signal"),
+    ("kill -9 $$", "KILL|signal"), ("kill -BUS $$", "signal SIGBUS\""),
     ("echo 'two words'", "white|space|character|token"),
     ("head -c 70000 /dev/zero | tr '\\0' x", "long|more than"),
     ("yes", "long|more than|white|line")])
