@@ -78,6 +78,15 @@ file_name(char out[FILE_NAME], const char *gateway)
 	snprintf(out, FILE_NAME, "%s.journal", gateway);
 }
 
+static void
+full_path(char out[PATH_SIZE], const char *state, const char *name)
+{
+	char file[FILE_NAME];
+
+	file_name(file, name);
+	snprintf(out, PATH_SIZE, "%s/journal/%s", state, file);
+}
+
 static uint64_t
 whole_pages(uint64_t size)
 {
@@ -455,13 +464,12 @@ int
 sup_journal_room(const char *state, const struct conf_gateway *g,
     uint64_t *want, char *why, size_t whylen)
 {
-	char path[LIMIT_PATH + FILE_NAME + 16], file[FILE_NAME];
+	char path[PATH_SIZE];
 	struct statvfs fs;
 	struct stat st;
 	uint64_t room;
 
-	file_name(file, g->name);
-	snprintf(path, sizeof(path), "%s/journal/%s", state, file);
+	full_path(path, state, g->name);
 	/* One that is there has its room, or does without more. */
 	if (g->journal.where != JOURNAL_DISK || state[0] == '\0' ||
 	    (lstat(path, &st) == 0 && st.st_size > 0))
@@ -500,26 +508,20 @@ sup_journal_keep(struct sup_journal *j, const struct conf_gateway *g)
 	    words[j->where], (unsigned long long)j->size);
 }
 
-static void
-full_path(char out[PATH_SIZE], const char *state, const char *name)
-{
-	char file[FILE_NAME];
-
-	file_name(file, name);
-	snprintf(out, PATH_SIZE, "%s/journal/%s", state, file);
-}
-
 void
 sup_journal_look(struct sup_journal *j, const char *state, const char *name)
 {
 	struct stat a, b;
 	char path[PATH_SIZE];
-	int there;
+	int r, there;
 
 	if (j->fd == -1 || j->where != JOURNAL_DISK || fstat(j->fd, &a) == -1)
 		return;
 	full_path(path, state, name);
-	there = lstat(path, &b) == 0 && is_same(&a, &b);
+	r = lstat(path, &b);
+	if (r == -1 && errno != ENOENT && errno != ENOTDIR)
+		return; /* it cannot be looked at now */
+	there = r == 0 && is_same(&a, &b);
 	if (!there && !j->away)
 		log_err("journal", name,
 		    "%s was taken away while it is in use: what is in it will "

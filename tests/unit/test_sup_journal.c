@@ -231,6 +231,31 @@ test_locked(void **state)
 	assert_int_equal(count(w, "main.journal"), 1);
 }
 
+/* Taken away is what is not there, and not what cannot be looked at. */
+static void
+test_look(void **state)
+{
+	struct world *w = *state;
+	const uid_t uid = geteuid();
+	char elsewhere[128];
+
+	snprintf(elsewhere, sizeof(elsewhere), "%s/elsewhere", w->dir);
+	assert_int_equal(sup_journal_open(&w->j, w->dir, &w->g, &w->e), 0);
+	assert_int_equal(chmod(w->dir, 0), 0);
+	if (uid == 0)
+		assert_int_equal(seteuid(65534), 0);
+	sup_journal_look(&w->j, w->dir, "main");
+	assert_int_equal(seteuid(uid), 0);
+	assert_int_equal(chmod(w->dir, 0700), 0);
+	assert_false(w->j.away);
+	assert_int_equal(rename(path_of(w), elsewhere), 0);
+	sup_journal_look(&w->j, w->dir, "main");
+	assert_true(w->j.away);
+	assert_int_equal(rename(elsewhere, path_of(w)), 0);
+	sup_journal_look(&w->j, w->dir, "main");
+	assert_false(w->j.away);
+}
+
 static void
 test_removed(void **state)
 {
@@ -318,6 +343,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_cannot_grow, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_aside, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_locked, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_look, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_removed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_off, setup, teardown),
