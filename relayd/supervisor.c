@@ -453,9 +453,10 @@ cleanup(struct supervisor *s)
 	remove_files(s);
 	for (i = 0; i < SUP_SOCKS; i++)
 		sup_sock_close(&s->sock[i]);
+	/* While nobody else can have begun to use them. */
+	sup_made_undo(&s->paths.made);
 	if (s->state_fd != -1)
 		close(s->state_fd);
-	sup_made_undo(&s->paths.made);
 	sup_passed_free(&s->passed);
 	log_fold(NULL);
 	free(s->repeats);
