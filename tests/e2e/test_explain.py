@@ -207,7 +207,7 @@ def test_a_link_that_goes_dead(relayd, connector, what):
     connector.on_dial(*[DialFault(delay_s=TIMEOUT_S)] * ALWAYS)
     with relayd.agent():    # without one it would go idle
         connector.stall(what)
-        said = explained(relayd, "connect", "went dead", 150)
+        said = explained(relayd, "link", "went dead", 150)
     assert "no pong within 60 s" in said.evidence
     connector.unstall(what)
     connector.state.dial_faults.clear()
